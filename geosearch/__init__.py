@@ -1,0 +1,1 @@
+"""GeoSearch: find photos by look and place, and find the place of a photo."""

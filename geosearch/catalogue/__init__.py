@@ -1,0 +1,1 @@
+"""The record: PostgreSQL models, sessions and the repository of photos."""

@@ -1,0 +1,1 @@
+"""Backbones and the fused embedding: one vector for image, text and place."""

@@ -1,0 +1,1 @@
+"""Taking photos in: sources and the pipeline."""

@@ -1,0 +1,1 @@
+"""From neighbours to a coordinate with a radius."""

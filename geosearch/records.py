@@ -1,0 +1,190 @@
+"""The words of the house: values that pass between its rooms, without behaviour of their own.
+
+No module here opens, decodes or stores anything; persistence lives in `catalogue/`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID, uuid5
+
+from geosearch.geo import Coordinate
+
+POINT_NAMESPACE = UUID("6d1e1f9c-6c1b-5d0e-9a53-0c6b1d0f7a11")
+"""Namespace of point ids; changing it orphans every point that was ever written."""
+
+
+def photo_id(sha256: str) -> UUID:
+    """The id of a photo in catalogue and vector store alike: uuid5 of its bytes' sha256 (hex)."""
+    return uuid5(POINT_NAMESPACE, sha256)
+
+
+class LabelSource(StrEnum):
+    """Where a photo's coordinate comes from; measured labels and guesses are never mixed up."""
+
+    MANIFEST = "manifest"
+    EXIF = "exif"
+    XMP = "xmp"
+    MANUAL = "manual"
+    PREDICTED = "predicted"
+
+
+class PhotoState(StrEnum):
+    """How far a photo has come; `FAILED` has a reason, `UNLABELLED` waits for a coordinate."""
+
+    PENDING = "pending"
+    EMBEDDED = "embedded"
+    INDEXED = "indexed"
+    FAILED = "failed"
+    UNLABELLED = "unlabelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A coordinate and where it comes from."""
+
+    coordinate: Coordinate
+    source: LabelSource
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Names around a coordinate; `country` is the ISO 3166-1 alpha-2 code."""
+
+    country: str
+    country_name: str
+    region: str | None
+    city: str | None
+    distance_km: float
+
+    def __str__(self) -> str:
+        return ", ".join(part for part in (self.city, self.region, self.country_name) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoMetadata:
+    """What a photo's own bytes and its sidecar say about it.
+
+    `captured_at` carries a time zone; `notes` says in words what was present and could not be used
+    (a GPS tag of 0/0, an impossible date), so that a missing label has a reason.
+    """
+
+    width: int
+    height: int
+    label: Label | None = None
+    captured_at: datetime | None = None
+    author: str | None = None
+    license: str | None = None
+    caption: str | None = None
+    camera: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoFact:
+    """What the catalogue knows of one photo, as answers need it."""
+
+    id: UUID
+    path: str
+    coordinate: Coordinate | None
+    place: str
+    country: str | None
+    captured_at: datetime | None
+    dataset: str | None
+    author: str | None
+    license: str | None
+    caption: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    """One photo found; `score` is the cosine of the fused vectors, absent when nothing was compared.
+
+    `distance_km` is measured from the centre of the search when it has one.
+    """
+
+    photo: PhotoFact
+    score: float | None
+    distance_km: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """Hits in order, how many photos the filter matched, and which plan found them."""
+
+    hits: tuple[SearchHit, ...]
+    matched: int
+    plan: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A neighbour that speaks for a place: the photo, its cosine, its distance to the answer."""
+
+    photo: PhotoFact
+    score: float
+    distance_km: float
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A possible place: its share of the support (0 to 1) and the photos that give it."""
+
+    coordinate: Coordinate
+    share: float
+    place: str
+    radius_km: dict[int, float]
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step of locating proposed, in its own words and numbers."""
+
+    name: str
+    summary: str
+    coordinate: Coordinate | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Where a photo was taken, or why nothing can be said.
+
+    `best` is None exactly when `reason` says why; `alternatives` are spread out and do not repeat
+    it. Radii are in kilometres at confidence levels in percent.
+    """
+
+    image: str
+    best: Candidate | None
+    alternatives: tuple[Candidate, ...]
+    steps: tuple[Step, ...]
+    encoder: str
+    reason: str | None = None
+    cost_usd: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class IngestError:
+    """One photo or row that could not be taken in, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(slots=True)
+class IngestReport:
+    """Counts of one ingest run; every scanned photo is in exactly one of the other counts."""
+
+    scanned: int = 0
+    indexed: int = 0
+    updated: int = 0
+    duplicates: int = 0
+    unlabelled: int = 0
+    failed: int = 0
+    errors: list[IngestError] = field(default_factory=list)
+    seconds: float = 0.0

@@ -1,0 +1,1 @@
+"""The vector store: port, filters, planning, and the adapters for Edge and server."""

@@ -1,0 +1,134 @@
+"""The port of the vector store: points, hits, and what every store must do.
+
+The adapters are `edge.py` and `server.py`; filters are in `filters.py`; choosing how to search is
+in `planning.py`. Coordinates are flipped to lon, lat only behind this port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geosearch.errors import StoreError
+from geosearch.geo import Coordinate
+from geosearch.store.filters import Filter
+
+
+@dataclass(frozen=True, slots=True)
+class PointPayload:
+    """The facts a filter can ask for; everything else about a photo is in the catalogue.
+
+    `country` is an ISO 3166-1 alpha-2 code in capitals; `captured_at` carries a time zone.
+    """
+
+    coordinate: Coordinate
+    captured_at: datetime | None = None
+    dataset: str | None = None
+    country: str | None = None
+    author: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VectorPoint:
+    """One photo in the index; `vector` is (dim,) float32, finite, not zero."""
+
+    id: UUID
+    vector: NDArray[np.float32]
+    payload: PointPayload
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A point found; `score` is a cosine, higher is nearer."""
+
+    id: UUID
+    score: float
+    payload: PointPayload
+
+
+class SearchMode(StrEnum):
+    """How a store walks: `EXACT` compares with every match, `ACORN` and `HNSW` walk the graph."""
+
+    EXACT = "exact"
+    ACORN = "acorn"
+    HNSW = "hnsw"
+
+
+class VectorStore(Protocol):
+    """Vectors with a geo payload, searched by cosine under a filter.
+
+    Every method raises `StoreError` when the engine refuses. A store belongs to one encoder
+    identity and is opened only for that one (`IdentityMismatch` otherwise).
+    """
+
+    dim: int
+
+    def upsert(self, points: Sequence[VectorPoint]) -> None:
+        """Write points, replacing those with the same id; rejected as a whole if one is bad."""
+
+    def query(
+        self,
+        vector: NDArray[np.float32],
+        where: Filter | None = None,
+        limit: int = 10,
+        *,
+        mode: SearchMode = SearchMode.HNSW,
+    ) -> list[Hit]:
+        """Nearest points to `vector` (dim,) float32 by cosine, best first, ties by id."""
+
+    def count(self, where: Filter | None = None) -> int:
+        """How many points a filter matches, exactly."""
+
+    def delete(self, ids: Collection[UUID]) -> None:
+        """Remove points; unknown ids are ignored."""
+
+    def set_payload(self, payloads: dict[UUID, PointPayload]) -> None:
+        """Replace the payload of points without touching their vectors; unknown ids are ignored."""
+
+    def existing(self, ids: Collection[UUID]) -> set[UUID]:
+        """Those of `ids` that the store holds."""
+
+    def vectors(self, ids: Collection[UUID]) -> dict[UUID, NDArray[np.float32]]:
+        """Stored vectors (dim,) float32, L2-normalised, of those of `ids` that the store holds."""
+
+    def scroll(self, where: Filter | None = None, *, batch: int = 1000) -> Iterator[Hit]:
+        """Every matching point once, in order of id, `score` 0."""
+
+    def flush(self) -> None:
+        """Return once everything written before survives a power cut."""
+
+    def optimize(self) -> None:
+        """Build what searches need to be fast; a no-op where the engine does so by itself."""
+
+    def close(self) -> None:
+        """Flush and let go of files and connections; harmless when called twice."""
+
+
+def check_points(points: Sequence[VectorPoint], dim: int) -> None:
+    """Refuse what an engine would store in silence: wrong size, not finite, zero.
+
+    Raises:
+        StoreError: names the point and what is wrong with it.
+    """
+    for point in points:
+        check_vector(point.vector, dim, f"point {point.id}")
+
+
+def check_vector(vector: NDArray[np.float32], dim: int, name: str) -> None:
+    """Refuse a vector that is not (dim,), not finite or zero.
+
+    Raises:
+        StoreError: names the vector and what is wrong with it.
+    """
+    if vector.shape != (dim,):
+        raise StoreError(f"{name}: the vector has shape {vector.shape}, this collection takes ({dim},)")
+    norm = float(np.linalg.norm(vector))
+    if not np.isfinite(norm) or norm == 0.0:
+        raise StoreError(f"{name}: the vector must be finite and not zero, its length is {norm}")
