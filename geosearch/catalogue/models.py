@@ -1,0 +1,161 @@
+"""The tables of the record; every rule that data must keep is a constraint here."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    MetaData,
+    String,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from geosearch.records import LabelSource, PhotoState
+
+Timestamp = TIMESTAMP(timezone=True)
+
+
+def _one_of(column: str, values: type[PhotoState] | type[LabelSource]) -> str:
+    return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
+
+
+class Base(DeclarativeBase):
+    """Shared metadata; constraints are named so that migrations can address them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class IngestRunRow(Base):
+    """One call of ingest: when, of what, and its counts."""
+
+    __tablename__ = "ingest_run"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    started_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+    finished_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    encoder: Mapped[str] = mapped_column(Text)
+    inputs: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    scanned: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    indexed: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    updated: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    duplicates: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    unlabelled: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    failed: Mapped[int] = mapped_column(BigInteger, server_default="0")
+
+
+class PhotoRow(Base):
+    """One photo by content: its label, its names, how far it has come.
+
+    `id` is also the id of its point in the vector store.
+    """
+
+    __tablename__ = "photo"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    uri: Mapped[str] = mapped_column(Text)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    lat: Mapped[float | None] = mapped_column(Double)
+    lon: Mapped[float | None] = mapped_column(Double)
+    label_source: Mapped[str | None] = mapped_column(Text)
+    captured_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    author: Mapped[str | None] = mapped_column(Text)
+    license: Mapped[str | None] = mapped_column(Text)
+    caption: Mapped[str | None] = mapped_column(Text)
+    camera: Mapped[str | None] = mapped_column(Text)
+    country: Mapped[str | None] = mapped_column(String(2))
+    country_name: Mapped[str | None] = mapped_column(Text)
+    region: Mapped[str | None] = mapped_column(Text)
+    city: Mapped[str | None] = mapped_column(Text)
+    dataset: Mapped[str | None] = mapped_column(Text)
+    attributes: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    state: Mapped[str] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(Text)
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    created_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(
+        Timestamp, server_default=func.now(), onupdate=func.now()
+    )
+
+    __table_args__ = (
+        CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256_is_hex"),
+        CheckConstraint("lat BETWEEN -90 AND 90", name="lat_range"),
+        CheckConstraint("lon BETWEEN -180 AND 180", name="lon_range"),
+        CheckConstraint("(lat IS NULL) = (lon IS NULL)", name="lat_with_lon"),
+        CheckConstraint("(lat IS NULL) = (label_source IS NULL)", name="label_has_source"),
+        CheckConstraint(_one_of("label_source", LabelSource), name="label_source_known"),
+        CheckConstraint(_one_of("state", PhotoState), name="state_known"),
+        CheckConstraint("(state = 'failed') = (error IS NOT NULL)", name="failed_has_error"),
+        CheckConstraint(
+            "state NOT IN ('pending', 'embedded', 'indexed') OR lat IS NOT NULL",
+            name="indexed_has_label",
+        ),
+        CheckConstraint("state <> 'unlabelled' OR lat IS NULL", name="unlabelled_has_none"),
+        CheckConstraint("size_bytes >= 0 AND attempts >= 0", name="counts_not_negative"),
+        CheckConstraint("country ~ '^[A-Z]{2}$'", name="country_is_iso"),
+        # Sweeps look for what is not finished; finished rows are left out of their index.
+        Index("ix_photo_unfinished", "state", postgresql_where=text("state <> 'indexed'")),
+        Index("ix_photo_newest", text("captured_at DESC NULLS LAST"), "id"),
+        Index("ix_photo_country", "country"),
+        Index("ix_photo_dataset", "dataset"),
+        Index("ix_photo_author", "author"),
+    )
+
+
+class SourceRow(Base):
+    """One path or URL that was seen, with what tells whether it changed since.
+
+    Several sources may hold the same photo; a source that could not even be read has an error and
+    no photo.
+    """
+
+    __tablename__ = "source"
+
+    uri: Mapped[str] = mapped_column(Text, primary_key=True)
+    photo_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("photo.id", ondelete="CASCADE"), index=True
+    )
+    signature: Mapped[str | None] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(Text)
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("ingest_run.id", ondelete="SET NULL"))
+
+    __table_args__ = (
+        CheckConstraint("photo_id IS NOT NULL OR error IS NOT NULL", name="photo_or_error"),
+    )
+
+
+class EmbeddingRow(Base):
+    """Which photo is in the index of which encoder, under which point."""
+
+    __tablename__ = "embedding"
+
+    photo_id: Mapped[UUID] = mapped_column(
+        ForeignKey("photo.id", ondelete="CASCADE"), primary_key=True
+    )
+    encoder: Mapped[str] = mapped_column(Text, primary_key=True)
+    point_id: Mapped[UUID]
+    created_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+
+    __table_args__ = (Index("ix_embedding_encoder", "encoder"),)

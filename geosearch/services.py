@@ -1,0 +1,153 @@
+"""The composition root: settings in, working parts out. The only place that opens engines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from geosearch.catalogue.repository import Catalogue
+from geosearch.catalogue.session import migrate, open_engine
+from geosearch.home import Home
+from geosearch.settings import Settings
+from geosearch.store.base import VectorStore
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from geosearch.encoder.embedder import Embedder
+    from geosearch.ingest.pipeline import Pipeline
+    from geosearch.places import Gazetteer
+
+
+class Services:
+    """Parts of one process, each opened when first asked for and all closed together.
+
+    Args:
+        settings: which engines, where, which encoder.
+        load_embedder: makes the encoder; tests put a small one here.
+    """
+
+    def __init__(
+        self, settings: Settings, *, load_embedder: Callable[[Settings], Embedder] | None = None
+    ) -> None:
+        self.settings = settings
+        self._load_embedder = load_embedder or _load_embedder
+        self._open = ExitStack()
+
+    def close(self) -> None:
+        """Close everything that was opened, in reverse order; harmless when called twice."""
+        self._open.close()
+
+    def __enter__(self) -> Services:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @cached_property
+    def home(self) -> Home:
+        """The directory of the embedded engines, held from now on."""
+        home = Home(self.settings.home)
+        self._open.callback(home.close)
+        return home
+
+    @cached_property
+    def _engine(self) -> Engine:
+        url = self.settings.database_url
+        if url is None:
+            from geosearch.catalogue.embedded import EmbeddedPostgres
+
+            postgres = EmbeddedPostgres(self.home.postgres)
+            self._open.callback(postgres.close)
+            address = postgres.url
+        else:
+            address = url.get_secret_value()
+        engine = open_engine(address)
+        self._open.callback(engine.dispose)
+        return engine
+
+    def migrate(self) -> tuple[str | None, str]:
+        """Bring the catalogue's tables up to date; the revision before and after."""
+        return migrate(self._engine)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The record; the embedded one is migrated by itself, a server by `geosearch migrate`."""
+        if self.settings.database_url is None:
+            self.migrate()
+        return Catalogue(self._engine)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The encoder, its weights loaded."""
+        return self._load_embedder(self.settings)
+
+    @cached_property
+    def store(self) -> VectorStore:
+        """The index of the encoder: one collection for each encoder identity."""
+        identity = self.embedder.identity
+        name = f"geosearch-{identity.short}"
+        store: VectorStore
+        if self.settings.qdrant_url is None:
+            from geosearch.store.edge import EdgeStore
+
+            store = EdgeStore(
+                self.home.qdrant / name, dim=self.embedder.dim, identity=str(identity)
+            )
+        else:
+            from geosearch.store.server import ServerStore, connect
+
+            key = self.settings.qdrant_api_key
+            client = connect(
+                self.settings.qdrant_url, api_key=None if key is None else key.get_secret_value()
+            )
+            store = ServerStore(client, name, dim=self.embedder.dim, identity=str(identity))
+        self._open.callback(store.close)
+        return store
+
+    @cached_property
+    def gazetteer(self) -> Gazetteer:
+        """Names of places, offline."""
+        from geosearch.places import Gazetteer
+
+        return Gazetteer()
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """What takes photos in."""
+        from geosearch.ingest.pipeline import Pipeline, PipelineOptions
+
+        settings = self.settings
+        return Pipeline(
+            self.catalogue,
+            self.store,
+            self.embedder,
+            identity=str(self.embedder.identity),
+            places=self.gazetteer.lookup,
+            options=PipelineOptions(
+                threads=settings.decode_threads or os.cpu_count() or 1,
+                batch_size=settings.batch_size,
+                max_bytes=settings.max_file_mb * 1_000_000,
+                url_timeout_s=settings.url_timeout_s,
+            ),
+        )
+
+
+def _load_embedder(settings: Settings) -> Embedder:
+    from geosearch.encoder.embedder import load_embedder
+
+    return load_embedder(
+        settings.encoder,
+        device=settings.device,
+        dtype=settings.dtype,
+        max_pixels=settings.max_pixels,
+    )
