@@ -17,7 +17,7 @@ from geosearch.geo import Coordinate
 from geosearch.times import parse_date_time
 
 _LATITUDE_REF, _LATITUDE, _LONGITUDE_REF, _LONGITUDE = 1, 2, 3, 4
-_TIME_STAMP, _STATUS, _DATE_STAMP = 7, 9, 29
+_TIME_STAMP, _STATUS, DATE_STAMP = 7, 9, 29
 
 _HEMISPHERES = {"latitude": {"N": 1.0, "S": -1.0}, "longitude": {"E": 1.0, "W": -1.0}}
 _LETTERS = {"N", "S", "E", "W", "NORTH", "SOUTH", "EAST", "WEST"}
@@ -65,7 +65,7 @@ def is_void(gps: Mapping[int, Value]) -> bool:
 
 def utc_stamp(gps: Mapping[int, Value]) -> datetime | None:
     """The time of the satellite fix, None where it is absent or impossible."""
-    time, date = gps.get(_TIME_STAMP), gps.get(_DATE_STAMP)
+    time, date = gps.get(_TIME_STAMP), gps.get(DATE_STAMP)
     if not isinstance(time, tuple) or len(time) != 3 or not isinstance(date, bytes):
         return None
     hours, minutes, seconds = time

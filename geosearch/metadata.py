@@ -12,18 +12,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from PIL import ImageFile
-
 from geosearch import exif, gps, xmp
 from geosearch.errors import InvalidInput
+from geosearch.formats import MetadataBlocks, metadata_blocks, open_header, orientation_of
 from geosearch.geo import Coordinate
-from geosearch.images import open_header, orientation_of
 from geosearch.records import Label, LabelSource, PhotoMetadata
 from geosearch.times import local_time_to_utc, parse_date_time, parse_offset
 
 _DESCRIPTION, _MAKE, _MODEL, _ARTIST, _COPYRIGHT = 0x010E, 0x010F, 0x0110, 0x013B, 0x8298
 _TAKEN_AT, _TAKEN_OFFSET, _TAKEN_SUBSECOND = 0x9003, 0x9011, 0x9291
-_IPTC_BLOCK = 0x0404
 _IPTC_BYLINE, _IPTC_COPYRIGHT, _IPTC_CAPTION = 80, 116, 120
 
 _CAPTION_LIMIT, _NAME_LIMIT = 4000, 500
@@ -33,6 +30,7 @@ _FACTORY_CAPTIONS = {
     "samsung", "sony dsc",
 }  # fmt: skip
 _XMP_DATES = ["exif:DateTimeOriginal", "photoshop:DateCreated"]
+_DAMAGE_NOTES = 5
 _CLOCKS_AGREE = timedelta(hours=1)
 
 
@@ -55,10 +53,11 @@ def read_metadata(data: bytes, *, sidecar: bytes | None = None) -> PhotoMetadata
         UnreadableImage: the bytes are no supported image or its header is damaged.
     """
     with open_header(data) as image:
-        blocks = _Blocks.of(image, data, sidecar)
+        raw = metadata_blocks(image, data)
         width, height = image.size
-        if orientation_of(image) >= 5:
+        if orientation_of(image, raw) >= 5:
             width, height = height, width
+    blocks = _Blocks.of(raw, sidecar)
     label = blocks.label()
     return PhotoMetadata(
         width=width,
@@ -86,18 +85,15 @@ class _Blocks:
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, image: ImageFile.ImageFile, data: bytes, sidecar: bytes | None) -> _Blocks:
+    def of(cls, raw: MetadataBlocks, sidecar: bytes | None) -> _Blocks:
         notes: list[str] = []
-        block = data if image.format == "TIFF" else image.info.get("exif")
-        tags = exif.read_tags(block) if isinstance(block, bytes) and block else exif.ExifTags()
-        notes.extend(tags.damage[:5])
-        photoshop = image.info.get("photoshop")
-        iptc = photoshop.get(_IPTC_BLOCK) if isinstance(photoshop, dict) else None
+        tags = exif.read_tags(raw.exif) if raw.exif else exif.ExifTags()
+        notes.extend(tags.damage[:_DAMAGE_NOTES])
         return cls(
             tags,
             _properties(sidecar, "sidecar", notes),
-            _properties(image.info.get("xmp"), "embedded XMP", notes),
-            _iptc_records(iptc) if isinstance(iptc, bytes) else {},
+            _properties(raw.xmp, "embedded XMP", notes),
+            _iptc_records(raw.iptc or b""),
             notes,
         )
 
@@ -132,6 +128,8 @@ class _Blocks:
         moment = self._written_date()
         if moment is not None and moment.tzinfo is None and coordinate is not None:
             moment = local_time_to_utc(moment, coordinate) or moment
+        if moment is None and stamp is None and gps.DATE_STAMP in self.tags.gps:
+            self.notes.append("EXIF: the satellite clock shows no possible date and time")
         if moment is None or (moment.tzinfo is None and stamp is not None):
             return stamp
         if moment.tzinfo is None:
@@ -203,8 +201,8 @@ class _Blocks:
         return moment.replace(tzinfo=zone)
 
 
-def _properties(packet: object, where: str, notes: list[str]) -> dict[str, str]:
-    if not isinstance(packet, bytes) or not packet:
+def _properties(packet: bytes | None, where: str, notes: list[str]) -> dict[str, str]:
+    if not packet:
         return {}
     try:
         return xmp.read_packet(packet)

@@ -57,10 +57,12 @@ class Place:
     country_name: str
     region: str | None
     city: str | None
-    distance_km: float
+    distance_km: float | None = None
 
     def __str__(self) -> str:
-        return ", ".join(part for part in (self.city, self.region, self.country_name) if part)
+        # A capital often shares its region's name, a small state its capital's: once is enough.
+        parts = dict.fromkeys((self.city, self.region, self.country_name))
+        return ", ".join(part for part in parts if part)
 
 
 @dataclass(frozen=True, slots=True)

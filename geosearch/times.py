@@ -77,12 +77,15 @@ def parse_date_time(text: str) -> datetime | None:
     match = _DATE_TIME.fullmatch(text.strip())
     if match is None or not _FIRST_YEAR <= int(match[1]) < 9999:
         return None
-    year, month, day, hour, minute, second, fraction, zone = match.groups(default="")
+    year, month, day, hour, minute, second, fraction, written_offset = match.groups(default="")
+    offset = parse_offset(written_offset)
+    if written_offset and offset is None:
+        return None
     microsecond = int((fraction + "000000")[:6])
     try:
         return datetime(
             int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0),
-            microsecond, tzinfo=parse_offset(zone),
+            microsecond, tzinfo=offset,
         )  # fmt: skip
     except ValueError:
         return None

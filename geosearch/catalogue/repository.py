@@ -426,9 +426,6 @@ def _draft(row: PhotoRow) -> PhotoDraft:
     label = None
     if row.lat is not None and row.lon is not None and row.label_source is not None:
         label = Label(Coordinate(row.lat, row.lon), LabelSource(row.label_source))
-    place = None
-    if row.country is not None:
-        place = Place(row.country, row.country_name or row.country, row.region, row.city, 0.0)
     return PhotoDraft(
         id=row.id,
         sha256=row.sha256,
@@ -438,7 +435,7 @@ def _draft(row: PhotoRow) -> PhotoDraft:
         width=row.width,
         height=row.height,
         label=label,
-        place=place,
+        place=_place(row),
         captured_at=row.captured_at,
         author=row.author,
         license=row.license,
@@ -450,12 +447,19 @@ def _draft(row: PhotoRow) -> PhotoDraft:
     )
 
 
+def _place(row: Any) -> Place | None:
+    if row.country is None:
+        return None
+    return Place(row.country, row.country_name or row.country, row.region, row.city)
+
+
 def _fact(row: Any) -> PhotoFact:
+    place = _place(row)
     return PhotoFact(
         id=row.id,
         path=row.uri,
         coordinate=None if row.lat is None else Coordinate(row.lat, row.lon),
-        place=", ".join(part for part in (row.city, row.region, row.country_name) if part),
+        place="" if place is None else str(place),
         country=row.country,
         captured_at=row.captured_at,
         dataset=row.dataset,

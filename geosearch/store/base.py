@@ -6,10 +6,10 @@ in `planning.py`. Coordinates are flipped to lon, lat only behind this port.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
+from itertools import islice
 from typing import Protocol
 from uuid import UUID
 
@@ -17,22 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geosearch.errors import StoreError
-from geosearch.geo import Coordinate
 from geosearch.store.filters import Filter
+from geosearch.store.payload import PointPayload
 
-
-@dataclass(frozen=True, slots=True)
-class PointPayload:
-    """The facts a filter can ask for; everything else about a photo is in the catalogue.
-
-    `country` is an ISO 3166-1 alpha-2 code in capitals; `captured_at` carries a time zone.
-    """
-
-    coordinate: Coordinate
-    captured_at: datetime | None = None
-    dataset: str | None = None
-    country: str | None = None
-    author: str | None = None
+__all__ = [
+    "Hit",
+    "PointPayload",
+    "SearchMode",
+    "VectorPoint",
+    "VectorStore",
+    "batched",
+    "check_points",
+    "check_vector",
+    "ranked",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +78,13 @@ class VectorStore(Protocol):
         limit: int = 10,
         *,
         mode: SearchMode = SearchMode.HNSW,
+        ef: int | None = None,
     ) -> list[Hit]:
-        """Nearest points to `vector` (dim,) float32 by cosine, best first, ties by id."""
+        """Nearest points to `vector` (dim,) float32 by cosine, best first, ties by id.
+
+        `ef` is how many points a walk keeps in sight (`None`: the engine's own choice); more finds
+        more and takes longer.
+        """
 
     def count(self, where: Filter | None = None) -> int:
         """How many points a filter matches, exactly."""
@@ -128,7 +131,21 @@ def check_vector(vector: NDArray[np.float32], dim: int, name: str) -> None:
         StoreError: names the vector and what is wrong with it.
     """
     if vector.shape != (dim,):
-        raise StoreError(f"{name}: the vector has shape {vector.shape}, this collection takes ({dim},)")
+        raise StoreError(
+            f"{name}: the vector has shape {vector.shape}, this collection takes ({dim},)"
+        )
     norm = float(np.linalg.norm(vector))
     if not np.isfinite(norm) or norm == 0.0:
         raise StoreError(f"{name}: the vector must be finite and not zero, its length is {norm}")
+
+
+def ranked(hits: Iterable[Hit]) -> list[Hit]:
+    """Hits best first, ties by id, so that equal scores come in the same order every time."""
+    return sorted(hits, key=lambda hit: (-hit.score, hit.id))
+
+
+def batched(ids: Iterable[UUID], size: int = 1000) -> Iterator[list[UUID]]:
+    """Ids in lists of at most `size`, as one request to an engine takes them."""
+    remaining = iter(ids)
+    while some := list(islice(remaining, size)):
+        yield some

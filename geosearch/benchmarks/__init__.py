@@ -1,0 +1,1 @@
+"""What `geosearch bench` measures; each figure stands beside its baseline, from one run."""

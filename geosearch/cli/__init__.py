@@ -1,0 +1,84 @@
+"""The command line: one lazy group; each command lives in a module that is imported when it runs."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from importlib import import_module
+
+import click
+
+from geosearch import __version__
+
+COMMANDS = {
+    "init": ("setup", "Create the home directory and its engines."),
+    "ingest": ("ingest", "Take photos in from folders, files and manifests."),
+    "search": ("search", "Find photos by look, place, time and more."),
+    "locate": ("locate", "Say where photos were taken."),
+    "status": ("catalogue", "Show what the catalogue holds."),
+    "retry": ("ingest", "Take in again what was interrupted or failed."),
+    "export": ("catalogue", "Write the catalogue as CSV or GeoJSON."),
+    "migrate": ("setup", "Bring the catalogue's tables up to date."),
+    "config": ("setup", "Show every setting and its value."),
+    "bench": ("bench", "Measure this installation on this machine."),
+    "postcards": ("demo", "Draw the sample photos into a folder."),
+    "demo": ("demo", "Ingest, search and locate sample photos or your own."),
+}
+"""Command to (module, one line of help), in the order of the help text."""
+
+
+class _LazyGroup(click.Group):
+    """Lists commands without importing them, so that --help answers at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = import_module(f"geosearch.cli.{COMMANDS[name][0]}")
+        command: click.Command = getattr(module, name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Settings are environment variables; `geosearch config` shows them all.",
+)
+@click.version_option(__version__, prog_name="geosearch")
+@click.option("-v", "--verbose", count=True, help="Log what happens; twice for details.")
+def group(verbose: int) -> None:
+    """Search labelled photos by look and place, and locate unknown ones."""
+    level = [logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)]
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; exit code 0, 1 (some items failed) or 2 (bad usage or configuration)."""
+    from geosearch.errors import (
+        ConfigError,
+        GeosearchError,
+        HomeLocked,
+        InvalidInput,
+    )
+
+    try:
+        code = group.main(args=arguments, prog_name="geosearch", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except click.Abort:
+        code = 130
+    except GeosearchError as error:
+        click.echo(f"geosearch: {error}", err=True)
+        code = 2 if isinstance(error, ConfigError | HomeLocked | InvalidInput) else 1
+    except BrokenPipeError:
+        # The reader, such as `head`, has had enough; Python must not complain at exit either.
+        sys.stderr.close()
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,94 @@
+"""`geosearch ingest` and `geosearch retry`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from geosearch.cli.output import ingest_progress, json_option, note, report_document, write_json
+from geosearch.records import IngestReport
+
+WATCH_INTERVAL_S = 5.0
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--manifest",
+    type=click.Path(path_type=Path),
+    help="CSV or Parquet with columns path or url, lat, lon, and optionally captured_at, caption, "
+    "author, license, dataset.",
+)
+@click.option("--dataset", help="Name under which these photos can be searched.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
+@click.option("--watch", is_flag=True, help="Keep looking for new photos until interrupted.")
+@json_option
+def ingest(
+    paths: tuple[Path, ...],
+    manifest: Path | None,
+    dataset: str | None,
+    dry_run: bool,
+    watch: bool,
+    as_json: bool,
+) -> int:
+    """Take photos in from PATHS (files, and folders with all they contain).
+
+    A label comes from the manifest, else from an XMP sidecar, else from EXIF. A photo without one
+    is recorded and waits. Doing it again changes nothing and costs next to nothing; after an
+    interruption the same command finishes the job.
+    """
+    from geosearch.client import GeoSearch, photo_sources
+
+    with GeoSearch() as geosearch:
+
+        def once() -> IngestReport:
+            with ingest_progress(
+                lambda: photo_sources(paths, manifest=manifest, dataset=dataset)
+            ) as progress:
+                return geosearch.ingest(
+                    paths, manifest=manifest, dataset=dataset, dry_run=dry_run, progress=progress
+                )
+
+        report = once()
+        _show(report, as_json=as_json and not watch)
+        while watch:
+            time.sleep(WATCH_INTERVAL_S)
+            report = geosearch.ingest(paths, manifest=manifest, dataset=dataset)
+            if report.indexed or report.updated:
+                _show(report, as_json=False)
+    return 1 if report.failed else 0
+
+
+@click.command()
+@click.option("--failed", is_flag=True, help="Also what failed, not only what was interrupted.")
+@json_option
+def retry(failed: bool, as_json: bool) -> int:
+    """Take in again what was interrupted, wherever it lies."""
+    from geosearch.client import GeoSearch
+
+    with GeoSearch() as geosearch:
+        report = geosearch.retry(failed=failed)
+    _show(report, as_json=as_json)
+    return 1 if report.failed else 0
+
+
+def _show(report: IngestReport, *, as_json: bool) -> None:
+    if as_json:
+        write_json(report_document(report))
+        return
+    rate = report.scanned / report.seconds if report.seconds else 0.0
+    click.echo(
+        f"{report.scanned} photos seen in {report.seconds:.1f} s ({rate:.0f}/s): "
+        f"{report.indexed} indexed, {report.updated} updated, {report.duplicates} known already, "
+        f"{report.unlabelled} without a label, {report.failed} failed"
+    )
+    for error in report.errors[:20]:
+        note(f"  {error.path}: {error.reason}")
+    if len(report.errors) > 20:
+        note(f"  … and {len(report.errors) - 20} more; `geosearch status` shows the last")
+    if report.unlabelled:
+        note("  Photos without a label wait for a manifest with their coordinates.")
+    sys.stdout.flush()

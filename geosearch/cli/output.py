@@ -1,0 +1,122 @@
+"""What commands share in talking: one JSON document on stdout, progress and words on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, TypeVar
+
+import click
+
+from geosearch.records import IngestReport
+
+Item = TypeVar("Item")
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else."
+)
+
+
+def write_json(document: object) -> None:
+    """One JSON document on stdout."""
+    click.echo(json.dumps(document, ensure_ascii=False, indent=2, default=_plain, allow_nan=False))
+
+
+def note(text: str) -> None:
+    """A line for people, on stderr."""
+    click.echo(text, err=True)
+
+
+def report_document(report: IngestReport) -> dict[str, Any]:
+    """An ingest report in the form that scripts read."""
+    return asdict(report)
+
+
+@contextmanager
+def ingest_progress(
+    count_sources: Callable[[], Iterable[object]],
+) -> Iterator[Callable[[IngestReport], None] | None]:
+    """A bar with rate and time left while stderr is a terminal; otherwise nothing.
+
+    Args:
+        count_sources: lists the same sources once more, to learn how many there are while the
+            first of them are already being taken in.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TaskProgressColumn(show_speed=True),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[counts]}"),
+        console=Console(stderr=True),
+    )
+    task = bar.add_task("ingest", total=None, counts="")
+
+    def count() -> None:
+        bar.update(task, total=sum(1 for _ in count_sources()))
+
+    def show(report: IngestReport) -> None:
+        counts = {
+            "duplicates": report.duplicates,
+            "unlabelled": report.unlabelled,
+            "failed": report.failed,
+        }
+        done = report.indexed + report.updated + sum(counts.values())
+        words = ", ".join(f"{number} {name}" for name, number in counts.items() if number)
+        bar.update(task, completed=done, counts=words)
+
+    with bar:
+        threading.Thread(target=count, daemon=True).start()
+        yield show
+
+
+@contextmanager
+def drawing_progress() -> Iterator[Callable[[int, int], None] | None]:
+    """A bar for work that tells (done, total), while stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("draw", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def counted(items: Iterable[Item], description: str) -> Iterator[Item]:
+    """The items, with a count and a rate on stderr while that is a terminal."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(items, description=description, console=Console(stderr=True), transient=True)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value)

@@ -1,0 +1,124 @@
+"""`geosearch search`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from geosearch.cli.output import json_option, note, write_json
+from geosearch.records import SearchResult
+
+
+@click.command()
+@click.option("--image", type=click.Path(path_type=Path), help="Find photos that look like this.")
+@click.option("--near", metavar="LAT,LON", help="Centre of a circle, in decimal degrees.")
+@click.option("--radius-km", type=float, help="Radius of the circle around --near.")
+@click.option("--bbox", metavar="W,S,E,N", help="A box; W > E crosses the antimeridian.")
+@click.option(
+    "--within", type=click.Path(path_type=Path), help="A GeoJSON file with one or more polygons."
+)
+@click.option("--country", metavar="CC", help="ISO 3166-1 alpha-2 code, as in SE.")
+@click.option("--since", metavar="TIME", help="From then on, as 2024-05-31 or with a time; UTC.")
+@click.option("--until", metavar="TIME", help="Before then; a date alone includes that day.")
+@click.option("--dataset", help="Only photos of this data set.")
+@click.option("--author", help="Only photos by this photographer.")
+@click.option("-k", "k", type=click.IntRange(1, 10_000), default=10, show_default=True)
+@click.option("--diverse", is_flag=True, help="Only hits at least 25 km apart.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "csv", "geojson", "kml"]),
+    default="table",
+    show_default=True,
+)
+@click.option(
+    "--map", "map_path", type=click.Path(path_type=Path), help="Write the hits on a map, as HTML."
+)
+@json_option
+def search(
+    image: Path | None,
+    near: str | None,
+    radius_km: float | None,
+    bbox: str | None,
+    within: Path | None,
+    country: str | None,
+    since: str | None,
+    until: str | None,
+    dataset: str | None,
+    author: str | None,
+    k: int,
+    diverse: bool,
+    form: str,
+    map_path: Path | None,
+    as_json: bool,
+) -> int:
+    """Find photos that look like --image and match every filter given.
+
+    Without --image nothing is compared: matching photos are listed, newest first.
+    """
+    from geosearch import exports
+    from geosearch.client import GeoSearch
+    from geosearch.geo import parse_coordinate
+
+    with GeoSearch() as geosearch:
+        result = geosearch.search(
+            image=image,
+            near=None if near is None else parse_coordinate(near),
+            radius_km=radius_km,
+            bbox=bbox,
+            within=within,
+            country=country,
+            since=since,
+            until=until,
+            dataset=dataset,
+            author=author,
+            k=k,
+            diverse=diverse,
+        )
+    if map_path is not None:
+        from geosearch.worldmap import render_search_html
+
+        title = f"Photos like {image.name}" if image is not None else "Photos, newest first"
+        map_path.write_text(render_search_html(result, title=title), encoding="utf-8")
+        note(f"map: {map_path.absolute()}")
+    match "json" if as_json else form:
+        case "json":
+            write_json(exports.search_result_to_dict(result))
+        case "csv":
+            click.echo(exports.search_result_to_csv(result), nl=False)
+        case "geojson":
+            click.echo(exports.search_result_to_geojson(result))
+        case "kml":
+            click.echo(exports.search_result_to_kml(result))
+        case _:
+            show_result(result)
+    return 0
+
+
+def show_result(result: SearchResult) -> None:
+    """Hits as a table, for people."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("score", "lat", "lon", "place", "taken", "km", "photo"):
+        table.add_column(name, justify="right" if name in ("score", "lat", "lon", "km") else "left")
+    for hit in result.hits:
+        photo = hit.photo
+        where = photo.coordinate
+        table.add_row(
+            "" if hit.score is None else f"{hit.score:.3f}",
+            "" if where is None else f"{where.lat:.5f}",
+            "" if where is None else f"{where.lon:.5f}",
+            Text(photo.place),  # Text, not str: captions and names are no markup
+            "" if photo.captured_at is None else f"{photo.captured_at:%Y-%m-%d %H:%M}",
+            "" if hit.distance_km is None else f"{hit.distance_km:.1f}",
+            Text(photo.path),
+        )
+    Console().print(table)
+    note(
+        f"{len(result.hits)} of {result.matched} photos that match, "
+        f"plan {result.plan}, {1000 * result.seconds:.0f} ms"
+    )

@@ -1,0 +1,351 @@
+"""The Python face: everything the command line does, as methods that return records."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geosearch import retrieval
+from geosearch.areas import BoundingBox, Circle, Polygon, areas_from_geojson
+from geosearch.errors import ConfigError, InvalidArea, InvalidInput, UnreadableImage
+from geosearch.geo import Coordinate
+from geosearch.ingest.manifest import read_manifest
+from geosearch.ingest.sources import BadSource, Claims, PhotoSource, scan
+from geosearch.localization.candidates import Neighbor
+from geosearch.localization.locator import Locator
+from geosearch.records import IngestReport, Prediction, SearchResult
+from geosearch.services import Services
+from geosearch.settings import load_settings
+from geosearch.store import planning
+from geosearch.store.filters import (
+    Author,
+    Country,
+    Dataset,
+    Filter,
+    TimeSpan,
+    Within,
+    all_of,
+    within_any,
+)
+from geosearch.times import parse_date_time
+
+PathLike: TypeAlias = str | os.PathLike[str]
+When: TypeAlias = str | datetime
+Place: TypeAlias = Coordinate | tuple[float, float]
+
+
+class GeoSearch:
+    """A collection of photos to fill, search and locate with.
+
+    Args:
+        services: parts that are already composed; by default from the environment.
+        settings: single settings that win over the environment, as in ``encoder="lite"``.
+
+    Raises:
+        ConfigError: a setting is unknown or cannot work.
+    """
+
+    def __init__(self, services: Services | None = None, **settings: object) -> None:
+        self.services = services if services is not None else Services(load_settings(**settings))
+
+    def close(self) -> None:
+        """Close every engine; harmless when called twice."""
+        self.services.close()
+
+    def __enter__(self) -> GeoSearch:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def ingest(
+        self,
+        paths: PathLike | Iterable[PathLike] = (),
+        *,
+        manifest: PathLike | None = None,
+        dataset: str | None = None,
+        dry_run: bool = False,
+        progress: Callable[[IngestReport], None] | None = None,
+    ) -> IngestReport:
+        """Take in photos from files, folders and a manifest; doing it again changes nothing.
+
+        Args:
+            paths: files and folders, searched with all they contain.
+            manifest: CSV or Parquet with `path` or `url`, `lat`, `lon` and more; its rows come
+                first, and files of `paths` that it names are not counted twice.
+            dataset: the name under which the photos can be searched.
+            dry_run: only say what would happen.
+            progress: called now and then with the counts so far.
+
+        Raises:
+            ConfigError: nothing is given, or a path does not exist.
+            InvalidManifest: the manifest as a whole cannot be used.
+            StorageFull: no room left; the same call later goes on where this one stopped.
+        """
+        sources = photo_sources(paths, manifest=manifest, dataset=dataset)
+        inputs = {
+            "paths": [os.fsencode(path).decode(errors="replace") for path in _as_paths(paths)],
+            "manifest": None if manifest is None else str(manifest),
+            "dataset": dataset,
+        }
+        return self.services.pipeline.run(
+            sources, inputs=inputs, dry_run=dry_run, progress=progress
+        )
+
+    def retry(
+        self, *, failed: bool = False, progress: Callable[[IngestReport], None] | None = None
+    ) -> IngestReport:
+        """Take in again what was interrupted, and with `failed` also what failed."""
+        return self.services.pipeline.retry(failed=failed, progress=progress)
+
+    def search(
+        self,
+        *,
+        image: PathLike | bytes | None = None,
+        near: Place | None = None,
+        radius_km: float | None = None,
+        bbox: str | tuple[float, float, float, float] | None = None,
+        within: PathLike | dict[str, Any] | None = None,
+        country: str | None = None,
+        since: When | None = None,
+        until: When | None = None,
+        dataset: str | None = None,
+        author: str | None = None,
+        where: Filter | None = None,
+        k: int = 10,
+        diverse: bool = False,
+    ) -> SearchResult:
+        """Find photos by look, or newest first without `image`, under all the filters given.
+
+        Args:
+            image: a file or its bytes.
+            near: centre (lat, lon) of a circle; distances are measured from it.
+            radius_km: its radius.
+            bbox: west, south, east, north in degrees; west > east crosses ±180.
+            within: GeoJSON with polygons, as a file or a parsed document.
+            country: ISO 3166-1 alpha-2 code.
+            since: first moment, ISO 8601, UTC without an offset.
+            until: end; a date alone means the end of that day.
+            dataset: name of a data set.
+            author: name of a photographer.
+            where: any filter in words of `store.filters`, in addition.
+            k: the most hits.
+            diverse: only hits at least 25 km apart.
+
+        Raises:
+            InvalidInput: an area, time or image does not parse.
+            ConfigError: options that do not go together.
+        """
+        if k < 1:
+            raise ConfigError(f"k is {k}; ask for 1 or more photos")
+        center = None if near is None else _coordinate(near)
+        where = all_of(
+            where,
+            _circle(center, radius_km),
+            None if bbox is None else Within(_box(bbox)),
+            None if within is None else within_any(read_areas(within)),
+            None if country is None else Country(country),
+            _span(since, until),
+            None if dataset is None else Dataset(dataset),
+            None if author is None else Author(author),
+        )
+        separation_km = retrieval.SEPARATION_KM if diverse else None
+        if image is None:
+            return retrieval.list_newest(
+                self.services.catalogue,
+                where=where,
+                limit=k,
+                separation_km=separation_km,
+                center=center,
+            )
+        return retrieval.find_similar(
+            self.services.store,
+            self.services.catalogue,
+            self.services.embedder.embed(_bytes(image)),
+            where=where,
+            limit=k,
+            separation_km=separation_km,
+            center=center,
+        )
+
+    def locate(
+        self, images: PathLike | Iterable[PathLike], *, where: Filter | None = None
+    ) -> Iterator[Prediction]:
+        """Say where photos were taken, one prediction for each, in order, as they are ready.
+
+        A photo that cannot be read gives a prediction without an answer and the reason.
+
+        Args:
+            images: files, and folders with all the photos they contain.
+            where: only photos that match count as neighbours.
+
+        Raises:
+            ConfigError: a path does not exist.
+        """
+        locator = self._locator(where)
+        for source in scan(_as_paths(images)):
+            if isinstance(source, BadSource):
+                yield self._unanswered(source.uri, source.reason, start=time.perf_counter())
+                continue
+            start = time.perf_counter()
+            try:
+                vector = self.services.embedder.embed(_bytes(source.path or source.uri))
+            except (UnreadableImage, InvalidInput) as error:
+                yield self._unanswered(source.uri, str(error), start=start)
+                continue
+            yield locator.locate(vector, image=source.uri)
+
+    def status(self) -> dict[str, Any]:
+        """Photos by state and by encoder, the last run, the last errors."""
+        catalogue = self.services.catalogue
+        return {
+            "photos": catalogue.counts(),
+            "index": catalogue.embedded_counts(),
+            "last_run": catalogue.last_run(),
+            "errors": [
+                {"path": path, "reason": reason} for path, reason in catalogue.last_errors()
+            ],
+        }
+
+    def _locator(self, where: Filter | None) -> Locator:
+        services = self.services
+
+        def neighbors(query: NDArray[np.float32], limit: int) -> Sequence[Neighbor]:
+            found = retrieval.find_similar(
+                services.store, services.catalogue, query, where=where, limit=limit
+            )
+            return [Neighbor(hit.photo, hit.score) for hit in found.hits if hit.score is not None]
+
+        def place_name(coordinate: Coordinate) -> str:
+            place = services.gazetteer.lookup([coordinate])[0]
+            return "" if place is None else str(place)
+
+        return Locator(neighbors, place_name, encoder=str(services.embedder.identity))
+
+    def _unanswered(self, image: str, reason: str, *, start: float) -> Prediction:
+        return Prediction(
+            image=image,
+            best=None,
+            alternatives=(),
+            steps=(),
+            encoder=str(self.services.embedder.identity),
+            reason=reason,
+            seconds=time.perf_counter() - start,
+        )
+
+
+def photo_sources(
+    paths: PathLike | Iterable[PathLike],
+    *,
+    manifest: PathLike | None = None,
+    dataset: str | None = None,
+) -> Iterator[PhotoSource | BadSource]:
+    """What an ingest takes in: the manifest's rows, then the files that it does not name.
+
+    Raises:
+        ConfigError: nothing is given, or a path does not exist.
+        InvalidManifest: the manifest as a whole cannot be used.
+    """
+    folders = _as_paths(paths)
+    if not folders and manifest is None:
+        raise ConfigError("nothing to ingest; name files or folders, or --manifest FILE")
+    named: set[str] = set()
+    if manifest is not None:
+        for source in read_manifest(Path(manifest), dataset=dataset):
+            if folders:
+                named.add(source.uri)
+            yield source
+    for source in scan(folders, Claims(dataset=dataset)):
+        if source.uri not in named:
+            yield source
+
+
+def read_areas(area: PathLike | dict[str, Any]) -> tuple[Polygon, ...]:
+    """The polygons of a GeoJSON file or document.
+
+    Raises:
+        InvalidArea: not readable, not JSON, or no polygons.
+    """
+    if isinstance(area, dict):
+        return areas_from_geojson(area)
+    try:
+        document = json.loads(Path(area).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InvalidArea(f"{area} cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidArea(f"{area} is not JSON: {error}; give a GeoJSON file") from error
+    return areas_from_geojson(document)
+
+
+def read_moment(text: When, *, end_of_day: bool = False) -> datetime:
+    """A moment in UTC; without an offset the text is UTC, a date alone is its first moment.
+
+    Args:
+        text: ISO 8601, or a datetime.
+        end_of_day: a date alone is the first moment of the next day instead.
+
+    Raises:
+        InvalidInput: the text is no time.
+    """
+    moment = text if isinstance(text, datetime) else parse_date_time(text)
+    if moment is None:
+        raise InvalidInput(
+            f"{text!r} is not a time; write 2024-05-31 or 2024-05-31T18:30:00+02:00"
+        )
+    if end_of_day and isinstance(text, str) and ":" not in text[10:]:
+        moment += timedelta(days=1)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _span(since: When | None, until: When | None) -> Filter | None:
+    if since is None and until is None:
+        return None
+    return TimeSpan(
+        None if since is None else read_moment(since),
+        None if until is None else read_moment(until, end_of_day=True),
+    )
+
+
+def _circle(center: Coordinate | None, radius_km: float | None) -> Filter | None:
+    if radius_km is None:
+        return None
+    if center is None:
+        raise ConfigError(f"a radius of {radius_km:g} km needs a centre; add --near LAT,LON")
+    return Within(Circle(center, radius_km))
+
+
+def _box(bbox: str | tuple[float, float, float, float]) -> BoundingBox:
+    return BoundingBox.parse(bbox) if isinstance(bbox, str) else BoundingBox(*bbox)
+
+
+def _coordinate(place: Place) -> Coordinate:
+    return place if isinstance(place, Coordinate) else Coordinate(*place)
+
+
+def _as_paths(paths: PathLike | Iterable[PathLike]) -> list[Path]:
+    if isinstance(paths, str | os.PathLike):
+        return [Path(paths)]
+    return [Path(path) for path in paths]
+
+
+def _bytes(image: PathLike | bytes) -> bytes:
+    if isinstance(image, bytes):
+        return image
+    try:
+        return Path(image).read_bytes()
+    except OSError as error:
+        raise UnreadableImage(f"{image} cannot be read: {error.strerror or error}") from error

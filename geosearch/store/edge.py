@@ -1,0 +1,351 @@
+"""The embedded vector store: Qdrant's engine in this process, on one directory.
+
+The only importer of `qdrant_edge`. Directory: `collection.json` (identity, dim) beside `shard/`.
+One process opens a directory at a time; the engine keeps a lock on its write-ahead log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import numpy as np
+import qdrant_edge as edge
+from numpy.typing import NDArray
+
+from geosearch.errors import HomeLocked, IdentityMismatch, StorageFull, StoreError
+from geosearch.store.base import (
+    Hit,
+    PointPayload,
+    SearchMode,
+    VectorPoint,
+    batched,
+    check_points,
+    check_vector,
+    ranked,
+)
+from geosearch.store.filters import Filter, to_qdrant
+from geosearch.store.payload import INDEXED_FIELDS, from_stored, to_stored
+
+if TYPE_CHECKING:
+    from qdrant_edge import ConditionType  # exists in the stubs only
+
+_MANIFEST = "collection.json"
+_SHARD = "shard"
+_SCHEMAS = {
+    "geo": edge.PayloadSchemaType.Geo,
+    "datetime": edge.PayloadSchemaType.Datetime,
+    "keyword": edge.PayloadSchemaType.Keyword,
+}
+_ABANDONED_AFTER_S = 3600.0
+
+
+class EdgeStore:
+    """Vectors on one directory, created on first use, with no server.
+
+    Writes survive the end of the process, however it comes; `flush` makes them survive a power cut.
+    Searches compare with every point until `optimize` has built the graph, which nothing does by
+    itself here.
+
+    Args:
+        directory: made if missing; what is in it must be ours.
+        dim: length of the vectors.
+        identity: the encoder that the vectors come from.
+
+    Raises:
+        HomeLocked: another process has the directory open.
+        IdentityMismatch: the directory holds the vectors of another encoder.
+        StorageFull: there is no room to create or open it.
+        StoreError: the directory cannot be read or is not a vector store.
+    """
+
+    def __init__(self, directory: Path, *, dim: int, identity: str) -> None:
+        self.directory = Path(directory)
+        self.dim = dim
+        self.identity = identity
+        self._is_closed = False
+        if not (self.directory / _MANIFEST).exists():
+            _create(self.directory, dim=dim, identity=identity)
+        _check_manifest(self.directory, dim=dim, identity=identity)
+        with _translated("open", self.directory):
+            self._shard = edge.EdgeShard.load(str(self.directory / _SHARD))
+
+    def upsert(self, points: Sequence[VectorPoint]) -> None:
+        """Write points, replacing those with the same id; rejected as a whole if one is bad."""
+        check_points(points, self.dim)
+        if not points:
+            return
+        self._update(
+            edge.UpdateOperation.upsert_points(
+                [
+                    edge.Point(point.id, point.vector.tolist(), to_stored(point.payload))
+                    for point in points
+                ]
+            )
+        )
+
+    def query(
+        self,
+        vector: NDArray[np.float32],
+        where: Filter | None = None,
+        limit: int = 10,
+        *,
+        mode: SearchMode = SearchMode.HNSW,
+        ef: int | None = None,
+    ) -> list[Hit]:
+        """Nearest points to `vector` (dim,) float32 by cosine, best first, ties by id."""
+        check_vector(vector, self.dim, "query")
+        if limit < 1:
+            return []
+        request = edge.QueryRequest(
+            limit=limit,
+            query=edge.Query.Nearest(vector.tolist()),
+            filter=_filter(where),
+            params=edge.SearchParams(
+                hnsw_ef=ef,
+                exact=mode is SearchMode.EXACT,
+                acorn=edge.AcornSearchParams(enable=True) if mode is SearchMode.ACORN else None,
+            ),
+            with_payload=True,
+        )
+        with _translated("search", self.directory):
+            found = self._shard.query(request)
+        return ranked(
+            Hit(_uuid(point.id), point.score, from_stored(point.payload)) for point in found
+        )
+
+    def count(self, where: Filter | None = None) -> int:
+        """How many points a filter matches, exactly."""
+        with _translated("count", self.directory):
+            return self._shard.count(edge.CountRequest(exact=True, filter=_filter(where)))
+
+    def delete(self, ids: Collection[UUID]) -> None:
+        """Remove points; unknown ids are ignored."""
+        if ids:
+            self._update(edge.UpdateOperation.delete_points([*ids]))
+
+    def set_payload(self, payloads: dict[UUID, PointPayload]) -> None:
+        """Replace the payload of points without touching their vectors; unknown ids are ignored."""
+        # The engine refuses an operation on a point that it does not hold.
+        for point_id in self.existing(payloads):
+            self._update(
+                edge.UpdateOperation.overwrite_payload([point_id], to_stored(payloads[point_id]))
+            )
+
+    def existing(self, ids: Collection[UUID]) -> set[UUID]:
+        """Those of `ids` that the store holds."""
+        return {_uuid(record.id) for record in self._retrieve(ids, with_vector=False)}
+
+    def vectors(self, ids: Collection[UUID]) -> dict[UUID, NDArray[np.float32]]:
+        """Stored vectors (dim,) float32, L2-normalised, of those of `ids` that the store holds."""
+        return {
+            _uuid(record.id): np.asarray(record.vector, dtype=np.float32)
+            for record in self._retrieve(ids, with_vector=True)
+        }
+
+    def scroll(self, where: Filter | None = None, *, batch: int = 1000) -> Iterator[Hit]:
+        """Every matching point once, in order of id, `score` 0."""
+        offset: Any = None
+        while True:
+            request = edge.ScrollRequest(
+                offset=offset, limit=batch, filter=_filter(where), with_payload=True
+            )
+            with _translated("read", self.directory):
+                records, offset = self._shard.scroll(request)
+            for record in records:
+                yield Hit(_uuid(record.id), 0.0, from_stored(record.payload))
+            if offset is None:
+                return
+
+    def flush(self) -> None:
+        """Return once everything written before survives a power cut."""
+        with _translated("flush", self.directory):
+            self._shard.flush()
+
+    def optimize(self) -> None:
+        """Build the graph over what was written since the last time; blocks until it stands."""
+        with _translated("optimize", self.directory):
+            self._shard.optimize()
+
+    def close(self) -> None:
+        """Flush and let go of the directory; harmless when called twice."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        with _translated("close", self.directory):
+            self._shard.flush()
+            self._shard.close()
+
+    def _update(self, operation: edge.UpdateOperation) -> None:
+        with _translated("write to", self.directory):
+            self._shard.update(operation)
+
+    def _retrieve(self, ids: Collection[UUID], *, with_vector: bool) -> Iterator[edge.Record]:
+        for some in batched(ids):
+            with _translated("read", self.directory):
+                yield from self._shard.retrieve([*some], False, with_vector)
+
+
+def _create(directory: Path, *, dim: int, identity: str) -> None:
+    """Make a store beside `directory` and move it there, so that no half of one is ever there."""
+    try:
+        if directory.exists() and any(directory.iterdir()):
+            raise StoreError(
+                f"{directory} is not empty and has no {_MANIFEST}, so it is no vector store; give "
+                "an empty or a new directory"
+            )
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(directory)
+        new = Path(tempfile.mkdtemp(prefix=f".{directory.name}.new-", dir=directory.parent))
+    except OSError as error:
+        raise _os_error("create", directory, error) from error
+    try:
+        with _translated("create", directory):
+            shard = edge.EdgeShard.create(str(new / _SHARD), _config(dim))
+            # Before the first point: links of the graph follow the indexes that exist at that time.
+            for name, kind in INDEXED_FIELDS.items():
+                shard.update(edge.UpdateOperation.create_field_index(name, _SCHEMAS[kind]))
+            shard.flush()
+            shard.close()
+        manifest = json.dumps({"format": 1, "identity": identity, "dim": dim}, indent=2)
+        with (new / _MANIFEST).open("w", encoding="utf-8") as file:
+            file.write(manifest)
+            file.flush()
+            os.fsync(file.fileno())
+        new.rename(directory)  # onto nothing or an empty directory; anything else is refused
+        _sync_directory(directory.parent)
+    except OSError as error:
+        if not (directory / _MANIFEST).exists():
+            raise _os_error("create", directory, error) from error
+        # Another process was quicker; its store is opened, and its lock decides who has it.
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _config(dim: int) -> edge.EdgeConfig:
+    return edge.EdgeConfig(
+        vectors=edge.EdgeVectorParams(size=dim, distance=edge.Distance.Cosine),
+        hnsw_config=edge.HnswIndexConfig(m=16, ef_construct=128, full_scan_threshold=10_000),
+    )
+
+
+def _remove_abandoned(directory: Path) -> None:
+    """Clear away what processes that died while creating left behind."""
+    for path in directory.parent.glob(f".{directory.name}.new-*"):
+        # Younger ones may be in the making; it takes less than a second.
+        if time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _check_manifest(directory: Path, *, dim: int, identity: str) -> None:
+    path = directory / _MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        found_dim, found_identity = int(manifest["dim"]), str(manifest["identity"])
+    except OSError as error:
+        raise _os_error("read", path, error) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{path} is damaged ({error!r}); move {directory} away and run geosearch reindex"
+        ) from error
+    if (found_identity, found_dim) != (identity, dim):
+        raise IdentityMismatch(
+            f"{directory} holds vectors of '{found_identity}' ({found_dim} numbers each), not of "
+            f"'{identity}' ({dim}); choose that encoder, or run geosearch reindex for this one"
+        )
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _translated(action: str, directory: Path) -> Iterator[None]:
+    """Turn what the engine raises into errors of ours.
+
+    Raises:
+        HomeLocked: the directory is open elsewhere.
+        StorageFull: the disk is full.
+        StoreError: anything else.
+    """
+    try:
+        yield
+    except Exception as error:  # the engine raises bare Exception, told apart by text only
+        text = str(error)
+        if "WouldBlock" in text:
+            raise HomeLocked(
+                f"{directory} is in use by another process; stop that one, or set a Qdrant URL to "
+                "share one store"
+            ) from error
+        if "No space left" in text or "os error 28" in text:
+            raise StorageFull(
+                f"cannot {action} {directory}: the disk is full; free some"
+            ) from error
+        raise StoreError(f"cannot {action} the vector store {directory}: {text}") from error
+
+
+def _os_error(action: str, path: Path, error: OSError) -> StorageFull | StoreError:
+    if error.errno == 28:  # ENOSPC
+        return StorageFull(f"cannot {action} {path}: the disk is full; free some")
+    return StoreError(f"cannot {action} {path}: {error.strerror}")
+
+
+def _filter(where: Filter | None) -> edge.Filter | None:
+    return None if where is None else _clause(to_qdrant(where))
+
+
+def _clause(clause: dict[str, Any]) -> edge.Filter:
+    """A REST filter as the engine's objects."""
+    parts = {name: [_condition(part) for part in clause.get(name, ())] or None for name in _CLAUSES}
+    return edge.Filter(parts["must"], parts["should"], parts["must_not"])
+
+
+_CLAUSES = ("must", "should", "must_not")
+
+
+def _condition(condition: dict[str, Any]) -> ConditionType:
+    if "key" not in condition:
+        return _clause(condition)
+    key = condition["key"]
+    match condition:
+        case {"match": {"value": value}}:
+            return edge.FieldCondition(key, match=edge.MatchValue(value))
+        case {"range": ends}:
+            return edge.FieldCondition(key, range=edge.RangeDateTime(**ends))
+        case {"geo_radius": {"center": center, "radius": radius}}:
+            return edge.FieldCondition(key, geo_radius=edge.GeoRadius(_point(center), radius))
+        case {"geo_bounding_box": {"top_left": top_left, "bottom_right": bottom_right}}:
+            box = edge.GeoBoundingBox(_point(top_left), _point(bottom_right))
+            return edge.FieldCondition(key, geo_bounding_box=box)
+        case {"geo_polygon": {"exterior": exterior, "interiors": interiors}}:
+            polygon = edge.GeoPolygon(_line(exterior), [_line(hole) for hole in interiors])
+            return edge.FieldCondition(key, geo_polygon=polygon)
+    raise AssertionError(f"to_qdrant builds no such condition: {sorted(condition)}")
+
+
+def _point(position: dict[str, float]) -> edge.GeoPoint:
+    return edge.GeoPoint(position["lon"], position["lat"])
+
+
+def _line(line: dict[str, list[dict[str, float]]]) -> list[edge.GeoPoint]:
+    return [_point(position) for position in line["points"]]
+
+
+def _uuid(point_id: object) -> UUID:
+    if not isinstance(point_id, UUID):
+        raise StoreError(
+            f"a point has the id {point_id!r}, not a UUID; it was not written by geosearch"
+        )
+    return point_id
