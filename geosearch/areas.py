@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -232,10 +233,26 @@ def to_geojson(area: Area) -> dict[str, object]:
     """An area as a GeoJSON geometry, cut at ±180; a circle becomes a ring of 128 places."""
     if isinstance(area, Circle):
         area = _ring_of(area)
-    polygons = [[piece.exterior, *piece.holes] for piece in area.pieces()]
+    polygons = [
+        [_in_short_steps(ring) for ring in (piece.exterior, *piece.holes)]
+        for piece in area.pieces()
+    ]
     if len(polygons) == 1:
         return {"type": "Polygon", "coordinates": polygons[0]}
     return {"type": "MultiPolygon", "coordinates": polygons}
+
+
+def _in_short_steps(ring: Ring) -> Ring:
+    """A ring whose wide edges are divided, so that no reader takes them the short way round."""
+    steps = [ring[0]]
+    for (west, south), (east, north) in pairwise(ring):
+        if abs(east - west) > 120.0:
+            steps += [
+                (west + (east - west) * part, south + (north - south) * part)
+                for part in (0.25, 0.5, 0.75)
+            ]
+        steps.append((east, north))
+    return tuple(steps)
 
 
 def _ring_of(circle: Circle, *, places: int = 128) -> Polygon | BoundingBox:

@@ -89,7 +89,7 @@ def _polygon(lon: NDArray[np.float64], lat: NDArray[np.float64], name: str) -> s
         is_north = turns > 0  # eastward: north is on the left
     if turns < 0:
         lon, lat = lon[::-1], lat[::-1]
-    # Several turns side by side, from the westernmost place of the first to the easternmost of the
+    # Five turns side by side, from the westernmost place of the first to the easternmost of the
     # last: the two sides down from the pole then meet the ring nowhere else, and lie out of sight.
     n = len(lon) - 1
     tiles = np.arange(-2, 3)
@@ -116,6 +116,9 @@ def _cut(polygon: shapely.Polygon) -> shapely.Geometry:
     if west >= -180.0 and east <= 180.0 and south >= -90.0 and north <= 90.0:
         return polygon
     window = shapely.box(-180.0, -90.0, 180.0, 90.0)
+    if north > 90.0 or south < -90.0:
+        # Round a pole every turn is the same, but near its two ends this one is not whole.
+        return shapely.intersection(polygon, window)
     first, last = int(np.floor((west + 180.0) / 360.0)), int(np.ceil((east - 180.0) / 360.0))
     turns = [
         shapely.intersection(translate(polygon, xoff=-360.0 * turn), window)

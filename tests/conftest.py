@@ -15,6 +15,7 @@ from geosearch.catalogue.repository import Catalogue
 from geosearch.catalogue.session import migrate, open_engine
 from geosearch.client import GeoSearch
 from geosearch.encoder.fakes import ColorGridEmbedder
+from geosearch.places import Gazetteer
 from geosearch.services import Services
 from geosearch.settings import Settings
 
@@ -78,11 +79,18 @@ def catalogue(engine: Engine) -> Catalogue:
     return Catalogue(engine)
 
 
+@pytest.fixture(scope="session")
+def gazetteer() -> Gazetteer:
+    """Loaded once: half a second."""
+    return Gazetteer()
+
+
 @pytest.fixture
-def services(tmp_path: Path, database_url: str) -> Iterator[Services]:
+def services(tmp_path: Path, database_url: str, gazetteer: Gazetteer) -> Iterator[Services]:
     """Real PostgreSQL and Qdrant Edge, with the small encoder."""
     settings = Settings(home=tmp_path / "home", database_url=database_url, batch_size=8)
     with Services(settings, load_embedder=lambda _: ColorGridEmbedder()) as services:
+        services.gazetteer = gazetteer
         yield services
 
 

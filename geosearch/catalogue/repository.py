@@ -323,7 +323,7 @@ class Catalogue:
         """Photos in the index of each encoder identity."""
         query = select(EmbeddingRow.encoder, func.count()).group_by(EmbeddingRow.encoder)
         with session_scope(self._sessions) as session:
-            return dict(session.execute(query).tuples().all())
+            return {row[0]: row[1] for row in session.execute(query)}
 
     def last_errors(self, limit: int = 10) -> list[tuple[str, str]]:
         """Path and reason of what failed last."""

@@ -1,5 +1,6 @@
 """Predictions, search results and photos as files that people open: JSON, CSV, GeoJSON, KML."""
 
+from geosearch.exports.circles import circle_polygon
 from geosearch.exports.documents import (
     prediction_to_dict,
     predictions_to_json,
@@ -12,7 +13,6 @@ from geosearch.exports.geojson import (
     search_result_to_geojson,
 )
 from geosearch.exports.kml import predictions_to_kml, search_result_to_kml
-from geosearch.exports.circles import circle_polygon
 from geosearch.exports.tables import (
     PHOTO_COLUMNS,
     photos_to_csv,

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TextIO
 
+from geosearch.exports.circles import circle_rings
 from geosearch.exports.documents import (
     candidate_properties,
     evidence_properties,
     photo_properties,
 )
-from geosearch.exports.circles import circle_rings
 from geosearch.exports.text import JsonValue, dump, json_value
 from geosearch.geo import Coordinate
 from geosearch.records import Candidate, Prediction, SearchResult

@@ -6,12 +6,12 @@ import html
 from collections.abc import Iterable, Mapping
 from xml.etree import ElementTree as ET
 
+from geosearch.exports.circles import circle_rings
 from geosearch.exports.documents import (
     candidate_properties,
     evidence_properties,
     photo_properties,
 )
-from geosearch.exports.circles import circle_rings
 from geosearch.exports.text import printable
 from geosearch.geo import Coordinate
 from geosearch.records import Candidate, PhotoFact, Prediction, SearchResult

@@ -140,7 +140,8 @@ def _scan_folder(
         try:
             is_folder = entry.is_dir()
         except OSError as error:
-            yield BadSource(uri_of(path), f"cannot be read: {_plain(error)}")
+            if path.suffix.lower() in SUFFIXES:
+                yield BadSource(uri_of(path), f"cannot be read: {_plain(error)}")
             continue
         if is_folder:
             yield from _scan_folder(path, claims, entered)

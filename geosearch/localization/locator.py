@@ -6,6 +6,7 @@ callables that it is given.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from geosearch.errors import ConfigError
+from geosearch.errors import ConfigError, InvalidInput
 from geosearch.geo import Coordinate
 from geosearch.localization.candidates import (
     DensitySettings,
@@ -51,9 +52,9 @@ class LocatorSettings:
         ConfigError: a value is out of range.
     """
 
-    neighbors: int = 50
+    neighbors: int = 200
     min_score: float = 0.0
-    max_spread_km: float | None = None
+    max_spread_km: float | None = 8000.0
     evidence: int = 10
     floor_km: float = FLOOR_KM
     density: DensitySettings = field(default_factory=DensitySettings)
@@ -124,132 +125,127 @@ class Locator:
         nearer than unrelated photos are, or support scattered over the world.
 
         Raises:
-            GeosearchError: whatever the neighbour source raises, and scores that are not finite.
+            InvalidInput: a neighbour's score is not finite.
         """
-        return _Run(self._settings, self._clock, image, self._encoder).locate(
-            query, self._neighbors, self._place_name, self._background
-        )
-
-
-class _Run:
-    """One photo on its way through the steps."""
-
-    def __init__(
-        self, settings: LocatorSettings, clock: Callable[[], float], image: str, encoder: str
-    ) -> None:
-        self._settings = settings
-        self._clock = clock
-        self._image = image
-        self._encoder = encoder
-        self._steps: list[Step] = []
-        self._started = self._last = clock()
-
-    def locate(
-        self,
-        query: NDArray[np.float32],
-        source: NeighborSource,
-        place_name: Callable[[Coordinate], str],
-        background: float | None,
-    ) -> Prediction:
-        settings = self._settings
+        log, settings = _StepLog(self._clock), self._settings
         found = sorted(
-            source(query, settings.neighbors), key=lambda item: (-item.score, item.photo.id)
+            self._neighbors(query, settings.neighbors),
+            key=lambda item: (-item.score, item.photo.id),
         )
-        voices = [
-            (neighbor, neighbor.photo.coordinate)
-            for neighbor in found
-            if neighbor.photo.coordinate is not None and neighbor.score >= settings.min_score
-        ]
-        self._note_retrieval(found, voices)
-        reason = _why_nothing(found, voices, settings.min_score, background)
-        if reason is not None:
-            return self._predict(None, reason=reason)
-
-        neighbors = [neighbor for neighbor, _ in voices]
-        lat, lon = np.array([[place.lat, place.lon] for _, place in voices]).T  # each (n,)
-        scores = [neighbor.score for neighbor in neighbors]
-        weights = neighbor_weights(lat, lon, scores, settings.density)
-        places = find_places(lat, lon, weights, settings.density)
-        best = places[0]
-        self._note(
-            "density",
-            f"{len(best.members)} of {len(voices)} photos, with {best.share:.0%} of the support, "
-            f"agree on one place; {len(places) - 1} alternatives",
-            best.coordinate,
+        if not all(math.isfinite(item.score) for item in found):
+            raise InvalidInput("scores of neighbours must be finite numbers")
+        voices = _Voices(
+            [item for item in found if _can_speak(item, settings.min_score)], settings.density
         )
-        candidates = [
-            self._candidate(
-                place,
-                neighbors,
-                place_name,
-                support_radii(place.coordinate, lat, lon, weights, floor_km=settings.floor_km),
-            )
-            for place in places
-        ]
-        radii = candidates[0].radius_km
-        self._note(
-            "uncertainty",
-            f"half the support lies within {radii[50]:.3g} km, 90 % within {radii[90]:.3g} km",
-            best.coordinate,
-        )
-        limit_km = settings.max_spread_km
-        if limit_km is not None and radii[50] > limit_km:
-            return self._predict(
-                None,
-                reason=(
-                    "the most similar photos are scattered over the world: only "
-                    f"{best.share:.0%} of their support is at the best place, half of it is "
-                    f"more than {radii[50]:.0f} km away from there"
-                ),
-            )
-        return self._predict(candidates)
-
-    def _candidate(
-        self,
-        place: PlaceSupport,
-        neighbors: Sequence[Neighbor],
-        place_name: Callable[[Coordinate], str],
-        radius_km: dict[int, float],
-    ) -> Candidate:
-        evidence = []
-        for index in place.members[: self._settings.evidence]:
-            photo = neighbors[index].photo
-            assert photo.coordinate is not None  # `voices` has none without
-            distance_km = place.coordinate.distance_km(photo.coordinate)
-            evidence.append(Evidence(photo, neighbors[index].score, distance_km))
-        name = place_name(place.coordinate)
-        return Candidate(place.coordinate, place.share, name, radius_km, tuple(evidence))
-
-    def _note_retrieval(
-        self, found: Sequence[Neighbor], voices: Sequence[tuple[Neighbor, Coordinate]]
-    ) -> None:
-        summary = f"{len(found)} photos found, {len(voices)} of them with a place and a score"
-        if voices:
-            summary += f"; the nearest ({voices[0][0].score:.3f}) is {voices[0][0].photo.path}"
-        self._note("retrieval", summary, voices[0][1] if voices else None)
-
-    def _note(self, name: str, summary: str, coordinate: Coordinate | None) -> None:
-        now = self._clock()
-        self._steps.append(Step(name, summary, coordinate, now - self._last))
-        self._last = now
-
-    def _predict(
-        self, candidates: Sequence[Candidate] | None, *, reason: str | None = None
-    ) -> Prediction:
+        log.note("retrieval", *voices.introduction(len(found)))
+        reason = _why_nothing(found, voices.neighbors, settings.min_score, self._background)
+        candidates: list[Candidate] = []
+        if reason is None:
+            candidates = self._candidates(voices, log)
+            reason = _why_scattered(candidates[0], settings.max_spread_km)
+        answered = reason is None
         return Prediction(
-            image=self._image,
-            best=candidates[0] if candidates is not None else None,
-            alternatives=tuple(candidates[1:]) if candidates is not None else (),
-            steps=tuple(self._steps),
+            image=image,
+            best=candidates[0] if answered else None,
+            alternatives=tuple(candidates[1:]) if answered else (),
+            steps=tuple(log.steps),
             encoder=self._encoder,
             reason=reason,
-            seconds=self._clock() - self._started,
+            seconds=log.seconds(),
         )
+
+    def _candidates(self, voices: _Voices, log: _StepLog) -> list[Candidate]:
+        """The places that the neighbours speak for, with names and radii, best first."""
+        places = find_places(voices.lat, voices.lon, voices.weights, self._settings.density)
+        best = places[0]
+        log.note(
+            "density",
+            f"{len(best.members)} of {len(voices.neighbors)} photos, with {best.share:.0%} of the "
+            f"support, agree on one place; {len(places) - 1} alternatives",
+            best.coordinate,
+        )
+        candidates = [self._candidate(place, voices) for place in places]
+        radius_km = candidates[0].radius_km
+        log.note(
+            "uncertainty",
+            f"half the support lies within {radius_km[50]:.3g} km, "
+            f"90 % within {radius_km[90]:.3g} km",
+            best.coordinate,
+        )
+        return candidates
+
+    def _candidate(self, place: PlaceSupport, voices: _Voices) -> Candidate:
+        evidence = []
+        for index in place.members[: self._settings.evidence]:
+            neighbor = voices.neighbors[index]
+            distance_km = place.coordinate.distance_km(voices.coordinates[index])
+            evidence.append(Evidence(neighbor.photo, neighbor.score, distance_km))
+        return Candidate(
+            coordinate=place.coordinate,
+            share=place.share,
+            place=self._place_name(place.coordinate),
+            radius_km=support_radii(
+                place.coordinate,
+                voices.lat,
+                voices.lon,
+                voices.weights,
+                floor_km=self._settings.floor_km,
+            ),
+            evidence=tuple(evidence),
+        )
+
+
+class _Voices:
+    """Neighbours that have a place, as arrays: lat, lon, weights, each (n,)."""
+
+    def __init__(self, neighbors: Sequence[Neighbor], density: DensitySettings) -> None:
+        self.neighbors = neighbors
+        self.coordinates = [
+            neighbor.photo.coordinate
+            for neighbor in neighbors
+            if neighbor.photo.coordinate is not None
+        ]
+        self.lat = np.array([coordinate.lat for coordinate in self.coordinates])
+        self.lon = np.array([coordinate.lon for coordinate in self.coordinates])
+        scores = [neighbor.score for neighbor in neighbors]
+        self.weights = (
+            neighbor_weights(self.lat, self.lon, scores, density) if neighbors else np.empty(0)
+        )
+
+    def introduction(self, n_found: int) -> tuple[str, Coordinate | None]:
+        """What retrieval says, and the place of the nearest photo."""
+        summary = f"{n_found} photos found, {len(self.neighbors)} of them with a place and a score"
+        if not self.neighbors:
+            return summary, None
+        nearest = self.neighbors[0]
+        summary += f"; the nearest ({nearest.score:.3f}) is {nearest.photo.path}"
+        return summary, self.coordinates[0]
+
+
+class _StepLog:
+    """Steps as they happen, each with the seconds since the one before."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.steps: list[Step] = []
+        self._clock = clock
+        self._started = self._last = clock()
+
+    def note(self, name: str, summary: str, coordinate: Coordinate | None) -> None:
+        now = self._clock()
+        self.steps.append(Step(name, summary, coordinate, now - self._last))
+        self._last = now
+
+    def seconds(self) -> float:
+        return self._clock() - self._started
+
+
+def _can_speak(neighbor: Neighbor, min_score: float) -> bool:
+    return neighbor.photo.coordinate is not None and neighbor.score >= min_score
 
 
 def _why_nothing(
     found: Sequence[Neighbor],
-    voices: Sequence[tuple[Neighbor, Coordinate]],
+    voices: Sequence[Neighbor],
     min_score: float,
     background: float | None,
 ) -> str | None:
@@ -261,10 +257,20 @@ def _why_nothing(
             f"none of the {len(found)} photos found has both a place and a similarity of at least "
             f"{min_score:g} (the best has {found[0].score:.3f})"
         )
-    top = voices[0][0].score
+    top = voices[0].score
     if background is not None and top <= background:
         return (
             f"the most similar photo ({top:.3f}) is no nearer than unrelated photos of the "
             f"gallery are to each other ({background:.3f})"
         )
     return None
+
+
+def _why_scattered(best: Candidate, limit_km: float | None) -> str | None:
+    """The reason why the support is too scattered for an answer, None when it is not."""
+    if limit_km is None or best.radius_km[50] <= limit_km:
+        return None
+    return (
+        f"the most similar photos are scattered over the world: only {best.share:.0%} of their "
+        f"support is at the best place, half of it is more than {best.radius_km[50]:.0f} km away"
+    )

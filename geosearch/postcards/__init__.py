@@ -3,7 +3,8 @@
 They need no download and no licence (CC0), and the same seed always gives the same bytes.
 """
 
-from geosearch.postcards.cities import CITIES, City, city_named
+from geosearch.postcards.cities import CITIES, city_named
+from geosearch.postcards.city import City
 from geosearch.postcards.files import HeldOut, Postcards, write_postcards
 from geosearch.postcards.light import Sun, sun_position
 from geosearch.postcards.scene import draw

@@ -20,13 +20,13 @@ def paint_sky(stage: Stage) -> None:
     """The sky down to the horizon, with its sun, stars and clouds."""
     light, painter = stage.light, stage.painter
     horizon = stage.camera.horizon_y
-    painter.gradient(
-        0, horizon + 2, lambda down: mix(light.zenith, light.horizon, down**1.4)
-    )
+    painter.gradient(0, horizon + 2, lambda down: mix(light.zenith, light.horizon, down**1.4))
     if light.sun.elevation_deg < -5:
         for _ in range(60):
             x, y = stage.between(0, painter.width), stage.between(0, horizon * 0.8)
-            painter.oval(x, y, 1.3, 1.3, mix(light.zenith, (255, 255, 255), stage.between(0.3, 0.8)))
+            painter.oval(
+                x, y, 1.3, 1.3, mix(light.zenith, (255, 255, 255), stage.between(0.3, 0.8))
+            )
     _paint_sun(stage)
     if light.cover > 0.08:
         _paint_clouds(stage)
@@ -62,7 +62,12 @@ def _paint_clouds(stage: Stage) -> None:
             offset = float(rng.normal(0, 0.45)) * spread
             rise = max(0.15, 1 - abs(offset) / spread) * spread * 0.3
             radius = rise * float(rng.uniform(0.8, 1.2))
-            box = (middle + offset - radius * 1.5, foot - rise * 1.3, middle + offset + radius * 1.5, foot)
+            box = (
+                middle + offset - radius * 1.5,
+                foot - rise * 1.3,
+                middle + offset + radius * 1.5,
+                foot,
+            )
             opacity = int(150 + 70 * light.cover)
             shadow.ellipse(box, fill=opacity)
             bright.ellipse((box[0], box[1] - 1, box[2], box[3] - rise * 0.5), fill=opacity)
@@ -95,7 +100,9 @@ def _silhouette(stage: Stage, heights: NDArray[np.float64], colour: RGB) -> list
     xs = np.linspace(-2, camera.width + 2, len(heights))
     ys = camera.horizon_y - heights * camera.height
     crest = list(zip(xs.tolist(), ys.tolist(), strict=True))
-    stage.painter.poly([(-2, camera.horizon_y + 3), *crest, (camera.width + 2, camera.horizon_y + 3)], colour)
+    stage.painter.poly(
+        [(-2, camera.horizon_y + 3), *crest, (camera.width + 2, camera.horizon_y + 3)], colour
+    )
     return crest
 
 
@@ -123,7 +130,9 @@ def _mountains(stage: Stage) -> None:
             if heights[at] >= heights[at - 1] and heights[at] > heights[at + 1]:
                 x, y = crest[at]
                 drop = (stage.camera.horizon_y - y) * 0.8
-                stage.painter.poly([(x, y), (x + side * drop * 0.65, y + drop), (x + side * 4, y + drop)], dark)
+                stage.painter.poly(
+                    [(x, y), (x + side * drop * 0.65, y + drop), (x + side * 4, y + drop)], dark
+                )
     _hills(stage, gain=0.06)
 
 
@@ -161,7 +170,11 @@ def _table(stage: Stage) -> None:
     left = stage.between(0.0, 0.25)
     right = left + stage.between(0.5, 0.65)
     heights = 0.235 * np.clip(np.minimum((at - left + 0.1) / 0.1, (right + 0.1 - at) / 0.1), 0, 1)
-    heights = heights + 0.05 * _noise(stage.rng, 3, 8) * (heights < 0.2) + 0.004 * stage.rng.random(_STEPS)
+    heights = (
+        heights
+        + 0.05 * _noise(stage.rng, 3, 8) * (heights < 0.2)
+        + 0.004 * stage.rng.random(_STEPS)
+    )
     rock = stage.ink((118, 116, 112), 0.7, 300)
     crest = _silhouette(stage, heights, rock)
     for x, y in crest[::3]:
@@ -205,7 +218,12 @@ def _dunes(stage: Stage) -> None:
 def _cliffs(stage: Stage) -> None:
     """The banded wall of a drowned crater with white houses along its top."""
     base = 0.16 * (0.35 + _smooth(_noise(stage.rng, 3, 3)))
-    bands = ((1.0, (240, 238, 232)), (0.93, (128, 88, 76)), (0.6, (160, 112, 88)), (0.3, (96, 70, 68)))
+    bands = (
+        (1.0, (240, 238, 232)),
+        (0.93, (128, 88, 76)),
+        (0.6, (160, 112, 88)),
+        (0.3, (96, 70, 68)),
+    )
     for share, colour in bands:
         _silhouette(stage, base * share, stage.ink(colour, 0.7, 300))
 
@@ -257,7 +275,10 @@ def paint_water(stage: Stage, near_m: float) -> None:
     for _ in range(90):
         down = float(rng.uniform(0, 1)) ** 1.6
         y = camera.horizon_y + 2 + down * (bottom - camera.horizon_y)
-        x, half = float(rng.uniform(0, camera.width)), (6 + 60 * down) * float(rng.uniform(0.4, 1.2))
+        x, half = (
+            float(rng.uniform(0, camera.width)),
+            (6 + 60 * down) * float(rng.uniform(0.4, 1.2)),
+        )
         tone = mix(deep, light.horizon, 0.55) if rng.random() < 0.55 else shade(deep, 0.82)
         stage.painter.oval(x, y, half, 1 + 2.4 * down, tone)
     if abs(light.bearing_deg) < 60 and 0 < light.sun.elevation_deg < 35 and light.cover < 0.7:

@@ -247,7 +247,9 @@ def _iwan(wall: Wall, height: float) -> None:
     blue, turquoise = wall.ink((38, 94, 150)), wall.ink((52, 158, 176))
     wall.rect(middle - half, 0, middle + half, height * 1.35, blue)
     wall.rect(middle - half * 0.86, 0, middle + half * 0.86, height * 1.28, turquoise)
-    wall.rect(middle - half * 0.74, 0, middle + half * 0.74, height * 1.2, wall.ink((222, 190, 140)))
+    wall.rect(
+        middle - half * 0.74, 0, middle + half * 0.74, height * 1.2, wall.ink((222, 190, 140))
+    )
     dark = wall.ink((70, 60, 70), 0.4)
     wall.arch(middle - half * 0.6, 0, middle + half * 0.6, height * 1.08, dark, pointed=True)
 
@@ -268,4 +270,7 @@ def _shops(stage: Stage, wall: Wall, style: Style) -> None:
         write_sign(wall, (s0 + 0.3, top - 0.68, s1 - 0.3, top - 0.12), upright=False, ground=board)
         if stage.chance(0.5):
             colour = wall.ink(rgb(stage.pick(awnings)), 1.1)
-            wall.poly([(s0, top - 0.8), (s1, top - 0.8), (s1 + 0.15, top - 1.5), (s0 - 0.15, top - 1.5)], colour)
+            wall.poly(
+                [(s0, top - 0.8), (s1, top - 0.8), (s1 + 0.15, top - 1.5), (s0 - 0.15, top - 1.5)],
+                colour,
+            )

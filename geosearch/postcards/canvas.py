@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -50,7 +51,7 @@ def ramp(stops: Sequence[tuple[float, RGB]], at: float) -> RGB:
     """The colour of a piecewise linear scale; held constant beyond its ends."""
     if at <= stops[0][0]:
         return stops[0][1]
-    for (low, first), (high, second) in zip(stops, stops[1:], strict=False):
+    for (low, first), (high, second) in pairwise(stops):
         if at <= high:
             return mix(first, second, (at - low) / (high - low))
     return stops[-1][1]
@@ -119,7 +120,11 @@ class Painter:
     def glow(self, x: float, y: float, radius: float, colour: RGB, strength: float) -> None:
         """A soft disc of light, strongest in the middle; strength 0 to 1."""
         size = max(2, int(2 * radius))
-        mask = _radial().resize((size, size), Image.Resampling.BILINEAR).point(lambda value: value * strength)
+        mask = (
+            _radial()
+            .resize((size, size), Image.Resampling.BILINEAR)
+            .point(lambda value: value * strength)
+        )
         self.wash(colour, mask, (int(x - radius), int(y - radius)))
 
     def gradient(self, top: float, bottom: float, colour_at: Callable[[float], RGB]) -> None:

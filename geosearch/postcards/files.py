@@ -13,7 +13,8 @@ from PIL.TiffImagePlugin import IFDRational
 
 from geosearch.errors import ConfigError
 from geosearch.geo import Coordinate
-from geosearch.postcards.cities import CITIES, City
+from geosearch.postcards.cities import CITIES
+from geosearch.postcards.city import City
 from geosearch.postcards.scene import draw
 from geosearch.postcards.shots import Shot, plan_shot
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from geosearch.postcards import towers
+from geosearch.postcards import bridges, towers
 from geosearch.postcards.canvas import RGB, mix
 from geosearch.postcards.stage import Figure
 
@@ -27,48 +27,20 @@ _GOLD: RGB = (226, 178, 66)
 
 
 def _arch(figure: Figure) -> None:
-    stone, dark = figure.ink(_SANDSTONE), mix(figure.ink((96, 84, 84), 0.4), figure.stage.light.horizon, 0.25)
+    stone, dark = (
+        figure.ink(_SANDSTONE),
+        mix(figure.ink((96, 84, 84), 0.4), figure.stage.light.horizon, 0.25),
+    )
     figure.round_rect(-17, 0, 17, 34, stone)
     figure.rect(-6.4, 0, 6.4, 16, dark)
     figure.half(0, 16, 6.4, 7, dark)
     for a in (-17.6, -18.2):
-        figure.rect(a, 27 if a > -18 else 33, -a, 28.4 if a > -18 else 34.4, figure.ink(_SANDSTONE, 1.2))
+        figure.rect(
+            a, 27 if a > -18 else 33, -a, 28.4 if a > -18 else 34.4, figure.ink(_SANDSTONE, 1.2)
+        )
     figure.rect(-15, 34, 15, 38, stone)
     for a in (-12.0, 12.0):
         figure.rect(a - 2.4, 6, a + 2.4, 18, figure.ink(_SANDSTONE, 0.75))
-
-
-def _suspension_bridge(figure: Figure) -> None:
-    red = figure.ink(towers.ORANGE)
-    span, deck, top = 46.0, 13.0, 52.0
-    for a in (-span, span):
-        for leg in (-2.6, 2.6):
-            figure.rect(a + leg - 0.9, 0, a + leg + 0.9, top, red)
-        for b in (22, 33, 43, 50):
-            figure.rect(a - 2.6, b, a + 2.6, b + 1.8, red)
-    figure.rect(-130, deck, 130, deck + 2.2, mix(red, (60, 40, 50), 0.25))
-    cable = [(a, deck + 3 + (top - deck - 3) * (a / span) ** 2) for a in range(-46, 47, 4)]
-    figure.line(cable, red, 0.9)
-    for side in (-1, 1):
-        figure.line([(side * span, top), (side * 120, deck + 2)], red, 0.9)
-    for a, b in cable:
-        figure.line([(a, b), (a, deck)], red, 0.25)
-
-
-def _arch_bridge(figure: Figure) -> None:
-    steel, deck = figure.ink((112, 120, 128)), 14.0
-    upper = [(a, 12 + 34 * (1 - (a / 56) ** 2)) for a in range(-56, 57, 7)]
-    lower = [(a, 4 + 34 * (1 - (a / 56) ** 2)) for a in range(-56, 57, 7)]
-    for (a, b), (_, c) in zip(upper, lower, strict=True):
-        figure.line([(a, b), (a, c)], steel, 0.6)
-        figure.line([(a, min(c, b)), (a, deck)], steel, 0.35)
-    for (a, b), (c, d) in zip(upper, lower[1:], strict=False):
-        figure.line([(a, b), (c, d)], steel, 0.4)
-    figure.line(upper, steel, 1.3)
-    figure.line(lower, steel, 1.3)
-    figure.rect(-120, deck, 120, deck + 2, steel)
-    for a in (-60, 60):
-        figure.round_rect(a - 5, 0, a + 5, 26, figure.ink((206, 190, 162)))
 
 
 def _dome(figure: Figure) -> None:
@@ -118,7 +90,9 @@ def _onion_domes(figure: Figure) -> None:
             ],
             gold,
         )  # fmt: skip
-        figure.oval(a + figure.side * r * 0.35, foot + r, r * 0.22, r * 0.5, mix(gold, (255, 255, 230), 0.5))
+        figure.oval(
+            a + figure.side * r * 0.35, foot + r, r * 0.22, r * 0.5, mix(gold, (255, 255, 230), 0.5)
+        )
         figure.line([(a, foot + r * 2.8), (a, foot + r * 2.8 + 4)], gold, 0.4)
 
 
@@ -149,7 +123,9 @@ def _torii(figure: Figure) -> None:
         figure.rect(a * 1.08 - 1.3, 0, a * 1.08 + 1.3, 2, dark)
     figure.rect(-11, 15, 11, 16.8, red)
     figure.poly([(-13.5, 22.6), (-12, 20.4), (12, 20.4), (13.5, 22.6), (0, 21.9)], red)
-    figure.poly([(-14.2, 24.4), (-13.5, 22.4), (0, 21.8), (13.5, 22.4), (14.2, 24.4), (0, 23.4)], dark)
+    figure.poly(
+        [(-14.2, 24.4), (-13.5, 22.4), (0, 21.8), (13.5, 22.4), (14.2, 24.4), (0, 23.4)], dark
+    )
     figure.rect(-1.2, 16.5, 1.2, 20.6, red)
 
 
@@ -170,7 +146,9 @@ def _temple(figure: Figure) -> None:
     rock, marble = figure.ink((168, 146, 114)), figure.ink((240, 226, 196))
     figure.poly([(-64, 0), (-50, 17), (-37, 27), (36, 28), (48, 19), (66, 0)], rock)
     figure.rect(-27, 26, 27, 29, marble)
-    figure.rect(-24, 29, 24, 41, mix(figure.ink((120, 106, 96), 0.5), figure.stage.light.horizon, 0.2))
+    figure.rect(
+        -24, 29, 24, 41, mix(figure.ink((120, 106, 96), 0.5), figure.stage.light.horizon, 0.2)
+    )
     for column in range(9):
         a = -24 + column * 6
         figure.round_rect(a - 1.3, 29, a + 1.3, 41, marble)
@@ -182,7 +160,9 @@ def _pyramids(figure: Figure) -> None:
     for a, half, tall in ((34.0, 30.0, 36.0), (-6.0, 46.0, 56.0), (-52.0, 22.0, 26.0)):
         bright, dark = figure.ink((226, 188, 128), 1.1), figure.ink((158, 120, 82), 0.6)
         figure.poly([(a - half, 0), (a, tall), (a + half, 0)], bright)
-        figure.poly([(a - figure.side * half, 0), (a, tall), (a - figure.side * half * 0.15, 0)], dark)
+        figure.poly(
+            [(a - figure.side * half, 0), (a, tall), (a - figure.side * half * 0.15, 0)], dark
+        )
 
 
 def _twin_church(figure: Figure) -> None:
@@ -203,7 +183,9 @@ def _twin_church(figure: Figure) -> None:
 
 def _colosseum(figure: Figure) -> None:
     stone, dark = figure.ink((214, 182, 138)), figure.ink((96, 74, 62), 0.5)
-    figure.poly([(-34, 0), (-34, 20), (-26, 23), (-12, 24), (-8, 36), (22, 36), (34, 33), (34, 0)], stone)
+    figure.poly(
+        [(-34, 0), (-34, 20), (-26, 23), (-12, 24), (-8, 36), (22, 36), (34, 33), (34, 0)], stone
+    )
     for tier, top in ((2, 3), (12, 3), (22, 2)):
         for a in range(-30, 31, 6):
             if tier < 20 or a > -8:
@@ -238,14 +220,22 @@ def _sails(figure: Figure) -> None:
             shell.append((a - wide * 0.5 + wide * math.cos(turn) * 0.9, 6 + tall * math.sin(turn)))
         shell += [(a - wide * 0.62, 6 + tall * 0.55), (a - wide * 0.45, 6)]
         figure.poly(shell, figure.ink((246, 243, 234), 1.15))
-        fold = [(a - wide * 0.5, 6 + tall), (a - wide * 0.62, 6 + tall * 0.55), (a - wide * 0.45, 6), (a - wide * 0.2, 6)]
+        fold = [
+            (a - wide * 0.5, 6 + tall),
+            (a - wide * 0.62, 6 + tall * 0.55),
+            (a - wide * 0.45, 6),
+            (a - wide * 0.2, 6),
+        ]
         figure.poly(fold, figure.ink((168, 166, 172), 0.7))
 
 
 def _windmill(figure: Figure) -> None:
     body, cap = figure.ink((128, 86, 62)), figure.ink((66, 62, 60))
     figure.poly([(-8, 0), (-5, 24), (5, 24), (8, 0)], body)
-    figure.poly([(-figure.side * 8, 0), (-figure.side * 5, 24), (0, 24), (0, 0)], mix(body, (20, 20, 34), 0.3))
+    figure.poly(
+        [(-figure.side * 8, 0), (-figure.side * 5, 24), (0, 24), (0, 0)],
+        mix(body, (20, 20, 34), 0.3),
+    )
     figure.rect(-9.5, 9, 9.5, 10.2, figure.ink((240, 236, 226)))
     figure.half(0, 24, 5.4, 5.5, cap)
     start = 0.5
@@ -253,13 +243,18 @@ def _windmill(figure: Figure) -> None:
         angle = start + math.pi / 2 * arm
         a, b = math.cos(angle), math.sin(angle)
         figure.line([(0, 26), (a * 22, 26 + b * 22)], cap, 0.8)
-        corner = [(a * 5, 26 + b * 5), (a * 22, 26 + b * 22), (a * 22 - b * 4, 26 + b * 22 + a * 4), (a * 5 - b * 4, 26 + b * 5 + a * 4)]
+        corner = [
+            (a * 5, 26 + b * 5),
+            (a * 22, 26 + b * 22),
+            (a * 22 - b * 4, 26 + b * 22 + a * 4),
+            (a * 5 - b * 4, 26 + b * 5 + a * 4),
+        ]
         figure.poly(corner, figure.ink((232, 222, 200)))
 
 
 LANDMARKS: dict[str, Landmark] = {
     "arch": Landmark(_arch, 38),
-    "arch-bridge": Landmark(_arch_bridge, 48),
+    "arch-bridge": Landmark(bridges.arch_bridge, 48),
     "blue-dome": Landmark(_blue_dome, 42),
     "clock-tower": Landmark(towers.clock_tower, 72),
     "colosseum": Landmark(_colosseum, 36),
@@ -281,7 +276,7 @@ LANDMARKS: dict[str, Landmark] = {
     "statue": Landmark(towers.statue, 80),
     "stepped-church": Landmark(towers.stepped_church, 66),
     "stupa": Landmark(_stupa, 56),
-    "suspension-bridge": Landmark(_suspension_bridge, 54),
+    "suspension-bridge": Landmark(bridges.suspension_bridge, 54),
     "temple": Landmark(_temple, 54),
     "torii": Landmark(_torii, 26),
     "twin-church": Landmark(_twin_church, 46),

@@ -150,7 +150,9 @@ def light_of(
     horizon = mix(ramp(_HORIZON, height), overcast, cover * 0.75)
     horizon = mix(horizon, dust, dust_share if height > 0 else dust_share / 3)
     beam = ramp(_BEAM, height)
-    ambient = tuple((value + cover * 0.35 * sunny) / 100 for value, sunny in zip(grey, beam, strict=True))
+    ambient = tuple(
+        (value + cover * 0.35 * sunny) / 100 for value, sunny in zip(grey, beam, strict=True)
+    )
     direct = tuple(value * (1 - 0.9 * cover) / 100 for value in beam)
     bearing = (sun.azimuth_deg - heading_deg + 180) % 360 - 180
     return Light(

@@ -125,7 +125,9 @@ def _bare(figure: Figure, height: float, trunk: RGB) -> None:
         tip = (math.sin(turn) * reach, fork + math.cos(turn) * reach)
         figure.line([(0, fork), tip], trunk, height * 0.014)
         half = (tip[0] * 0.55, fork + (tip[1] - fork) * 0.55)
-        figure.line([half, (half[0] + 0.12 * height * (1 if turn < 0 else -1), tip[1])], trunk, 0.04)
+        figure.line(
+            [half, (half[0] + 0.12 * height * (1 if turn < 0 else -1), tip[1])], trunk, 0.04
+        )
 
 
 def _round(figure: Figure, height: float, leaf: RGB, trunk: RGB, is_bare: bool) -> None:
@@ -164,7 +166,9 @@ def _cone(figure: Figure, height: float, leaf: RGB, trunk: RGB, is_bare: bool) -
         figure.poly([(-figure.side * wide, low), (0, top), (0, low)], dark)
         if figure.stage.shot.snow:
             snow = figure.stage.ink(SNOW, 0.7, figure.z)
-            figure.poly([(-wide * 0.5, (low + top) / 2), (0, top), (wide * 0.5, (low + top) / 2)], snow)
+            figure.poly(
+                [(-wide * 0.5, (low + top) / 2), (0, top), (wide * 0.5, (low + top) / 2)], snow
+            )
         else:
             figure.poly(
                 [(figure.side * wide, low), (0, top), (figure.side * wide * 0.5, low)], bright
@@ -245,7 +249,9 @@ def _weeping(figure: Figure, height: float, leaf: RGB, trunk: RGB, is_bare: bool
 def _fat(figure: Figure, height: float, leaf: RGB, trunk: RGB, is_bare: bool) -> None:
     del is_bare
     wide = height * 0.16
-    figure.poly([(-wide, 0), (-wide * 0.7, height * 0.6), (wide * 0.7, height * 0.6), (wide, 0)], trunk)
+    figure.poly(
+        [(-wide, 0), (-wide * 0.7, height * 0.6), (wide * 0.7, height * 0.6), (wide, 0)], trunk
+    )
     for turn in (-0.9, -0.45, 0.0, 0.45, 0.9):
         a, b = math.sin(turn) * height * 0.4, height * (0.6 + 0.3 * math.cos(turn))
         figure.line([(turn * wide * 0.6, height * 0.55), (a, b)], trunk, height * 0.05)

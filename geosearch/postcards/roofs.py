@@ -52,7 +52,9 @@ def _gable(wall: Wall, height: float, colour: RGB) -> None:
 
 def _low_gable(wall: Wall, height: float, colour: RGB) -> None:
     length = wall.length
-    wall.poly([(0, height), (length, height), (length / 2, height + 1.6)], wall.ink(shade(colour, 0.9)))
+    wall.poly(
+        [(0, height), (length, height), (length / 2, height + 1.6)], wall.ink(shade(colour, 0.9))
+    )
     edge = _covering(wall)
     wall.line([(-0.3, height), (length / 2, height + 1.7), (length + 0.3, height)], edge, 0.4)
 
@@ -77,17 +79,35 @@ def _stepped(wall: Wall, height: float, colour: RGB) -> None:
 
 def _mansard(wall: Wall, height: float, colour: RGB) -> None:
     length, slate = wall.length, _covering(wall)
-    wall.rect(-0.2, height - 0.35, length + 0.2, height, wall.ink(mix(colour, (255, 255, 255), 0.3)))
+    wall.rect(
+        -0.2, height - 0.35, length + 0.2, height, wall.ink(mix(colour, (255, 255, 255), 0.3))
+    )
     outline = [(0.0, height), (length, height), (length - 0.7, height + 2.9), (0.7, height + 2.9)]
     wall.poly(outline, slate)
     ridge = mix(slate, (255, 255, 255), 0.15)
-    wall.poly([(0.7, height + 2.9), (length - 0.7, height + 2.9), (length - 2, height + 3.7), (2, height + 3.7)], ridge)
+    wall.poly(
+        [
+            (0.7, height + 2.9),
+            (length - 0.7, height + 2.9),
+            (length - 2, height + 3.7),
+            (2, height + 3.7),
+        ],
+        ridge,
+    )
     if wall.px > 4:
         for dormer in range(max(1, int(length / 3))):
             s = 1.6 + dormer * 3
             if s < length - 1:
-                wall.rect(s - 0.6, height + 0.4, s + 0.6, height + 2.2, wall.ink(mix(colour, (255, 255, 255), 0.4)))
-                wall.rect(s - 0.38, height + 0.5, s + 0.38, height + 1.9, wall.ink((60, 68, 84), 0.6))
+                wall.rect(
+                    s - 0.6,
+                    height + 0.4,
+                    s + 0.6,
+                    height + 2.2,
+                    wall.ink(mix(colour, (255, 255, 255), 0.4)),
+                )
+                wall.rect(
+                    s - 0.38, height + 0.5, s + 0.38, height + 1.9, wall.ink((60, 68, 84), 0.6)
+                )
         _stacks(wall, height + 3.4, ((0.1, 1.5), (0.85, 1.2)))
 
 
@@ -103,7 +123,12 @@ def _stacks(wall: Wall, foot: float, stacks: tuple[tuple[float, float], ...]) ->
 
 def _chimneys(wall: Wall, height: float, colour: RGB) -> None:
     wall.rect(-0.1, height - 0.3, wall.length + 0.1, height + 0.1, wall.ink((236, 230, 218)))
-    outline = [(0.0, height), (wall.length, height), (wall.length, height + 2.0), (0.0, height + 2.0)]
+    outline = [
+        (0.0, height),
+        (wall.length, height),
+        (wall.length, height + 2.0),
+        (0.0, height + 2.0),
+    ]
     wall.poly(outline, _covering(wall))
     del colour
     _stacks(wall, height + 1.5, ((0.06, 1.8),))
@@ -140,8 +165,17 @@ def _cornice(wall: Wall, height: float, colour: RGB) -> None:
 
 def _rounded(wall: Wall, height: float, colour: RGB) -> None:
     length, ink = wall.length, wall.ink(colour)
-    outline = [(0.0, height), (0.2, height + 0.6), (1.2, height + 0.9), (length * 0.4, height + 0.7)]
-    outline += [(length * 0.6, height + 0.8), (length - 1.0, height + 0.9), (length - 0.2, height + 0.5)]
+    outline = [
+        (0.0, height),
+        (0.2, height + 0.6),
+        (1.2, height + 0.9),
+        (length * 0.4, height + 0.7),
+    ]
+    outline += [
+        (length * 0.6, height + 0.8),
+        (length - 1.0, height + 0.9),
+        (length - 0.2, height + 0.5),
+    ]
     wall.poly([*outline, (length, height)], ink)
     if wall.stage.shot.snow:
         wall.line(outline, wall.ink(SNOW), 0.4)
@@ -153,7 +187,11 @@ def _dome(wall: Wall, height: float, colour: RGB) -> None:
         middle, radius = wall.length / 2, min(2.6, wall.length * 0.36)
         blue = wall.stage.ink(rgb(wall.stage.shot.city.roof), 0.8, wall.z)
         wall.arch(middle - radius, height + 0.4, middle + radius, height + 0.6 + radius, blue)
-        wall.line([(middle, height + radius), (middle, height + radius + 1.8)], wall.ink((250, 250, 250)), 0.14)
+        wall.line(
+            [(middle, height + radius), (middle, height + radius + 1.8)],
+            wall.ink((250, 250, 250)),
+            0.14,
+        )
     elif wall.stage.chance(0.4):
         wall.arch(0.2, height + 0.4, wall.length - 0.2, height + 1.8, wall.ink(colour))
 
@@ -185,7 +223,11 @@ def _upturned(wall: Wall, height: float, colour: RGB) -> None:
             ],
             ink,
         )
-        wall.line([(-wide, low + 0.5), (0, low), (length, low), (length + wide, low + 0.5)], wall.ink((196, 60, 44)), 0.16)
+        wall.line(
+            [(-wide, low + 0.5), (0, low), (length, low), (length + wide, low + 0.5)],
+            wall.ink((196, 60, 44)),
+            0.16,
+        )
 
 
 def _eaves(wall: Wall, height: float, colour: RGB) -> None:

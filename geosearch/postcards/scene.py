@@ -1,18 +1,17 @@
 """Scenes: how sky, land, houses, trees and people are put together into one picture.
 
-A scene is drawn half as large again and reduced, which is its antialiasing; very large ones are drawn
-smaller and enlarged, and the grain laid over them is what fills their files.
+A scene is drawn half as large again and reduced, which is its antialiasing; very large ones are
+drawn smaller and enlarged, and the grain laid over them is what fills their files.
 """
 
 from __future__ import annotations
-
 
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from geosearch.errors import ConfigError
 from geosearch.postcards.canvas import mix
-from geosearch.postcards.cities import City
+from geosearch.postcards.city import City
 from geosearch.postcards.compositions import COMPOSITIONS
 from geosearch.postcards.shots import Shot, generator_of, plan_shot
 
@@ -80,7 +79,9 @@ def _develop(picture: Image.Image, size: tuple[int, int], rng: np.random.Generat
     for band in range(3):
         gain = exposure * float(cast[band])
         # A soft shoulder keeps highlights from clipping flat.
-        table += [min(255, int(255 * (1 - (1 - level / 255) ** (1.08 * gain)))) for level in range(256)]
+        table += [
+            min(255, int(255 * (1 - (1 - level / 255) ** (1.08 * gain)))) for level in range(256)
+        ]
     enlarges = picture.width < width
     photo = picture.resize(
         size, Image.Resampling.BICUBIC if enlarges else Image.Resampling.BILINEAR
@@ -89,7 +90,9 @@ def _develop(picture: Image.Image, size: tuple[int, int], rng: np.random.Generat
     if rng.random() < 0.25 and max(size) < 1500:
         photo = photo.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.3, 0.8))))
     strength = float(rng.uniform(1.2, 3.2)) + (3.0 if max(size) > 1500 else 0.0)
-    tile = rng.standard_normal((min(height, 512), min(width, 768)), dtype=np.float32) * strength + 128
+    tile = (
+        rng.standard_normal((min(height, 256), min(width, 384)), dtype=np.float32) * strength + 128
+    )
     repeats = (-(-height // tile.shape[0]), -(-width // tile.shape[1]))
     grain = np.tile(np.clip(tile, 0, 255).astype(np.uint8), repeats)[:height, :width]
     layer = Image.fromarray(np.ascontiguousarray(grain))

@@ -1,4 +1,4 @@
-"""What one postcard is going to show: where, when, which way, in what weather; nothing drawn yet."""
+"""What one postcard is going to show: where, when, which way, in what weather."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ import numpy as np
 
 from geosearch.geo import Coordinate, destination
 from geosearch.postcards.canvas import RGB, clamp
-from geosearch.postcards.cities import City
+from geosearch.postcards.city import City
 from geosearch.postcards.light import Light, light_of, sun_position
 
 SCATTER_KM = 3.0
 """Views lie at most so far from their city's centre."""
+
+
+LANDMARK_SHARE = 0.9
+"""Of the views of a city that has landmarks, so many show one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,13 @@ class Shot:
         part = "morning" if hour < 11 else "noon" if hour < 14 else "afternoon"
         if hour >= 18:
             part = "evening"
-        sky = {"clear": "clear", "cloudy": "cloudy", "rain": "rainy", "snow": "snowy", "fog": "foggy"}
+        sky = {
+            "clear": "clear",
+            "cloudy": "cloudy",
+            "rain": "rainy",
+            "snow": "snowy",
+            "fog": "foggy",
+        }
         return f"{scene} in {self.city.name} on a {sky[self.weather]} {self.season} {part}"
 
 
@@ -132,7 +142,7 @@ def plan_shot(city: City, view: int, *, seed: int = 0) -> Shot:
     sun = sun_position(coordinate, taken_at)
     season = season_of(coordinate.lat, taken_at.timetuple().tm_yday)
     heading = float(rng.uniform(0, 360))
-    cover = clamp(float(rng.normal(climate.cover, 0.28)), 0.0, 1.0)
+    cover = clamp(float(rng.normal(climate.cover, 0.22)), 0.0, 1.0)
     weather = "clear" if cover < 0.3 else "cloudy"
     snow = climate.snow == 2 or (climate.snow == 1 and season == "winter" and rng.random() < 0.8)
     if cover > 0.75 and climate.dust_share < 0.5:
@@ -150,20 +160,36 @@ def plan_shot(city: City, view: int, *, seed: int = 0) -> Shot:
     choices = ["avenue", "avenue", "square", "square", "rooftops"]
     if city.water:
         choices += ["waterfront", "waterfront"]
-    composition = str(rng.choice(choices))
-    landmark = str(rng.choice(city.landmarks)) if city.landmarks and rng.random() < 0.62 else None
+    # Every city has a side that photographers prefer, and half of its views show it.
+    favourite = choices[zlib.crc32(city.name.encode()) % len(choices)]
+    composition = favourite if rng.random() < 0.5 else str(rng.choice(choices))
+    landmark = None
+    if city.landmarks and rng.random() < LANDMARK_SHARE:
+        landmark = city.landmarks[0] if rng.random() < 0.7 else str(rng.choice(city.landmarks))
     return Shot(
-        city, view, coordinate, taken_at, heading, composition, season, weather, snow, landmark, light
+        city,
+        view,
+        coordinate,
+        taken_at,
+        heading,
+        composition,
+        season,
+        weather,
+        snow,
+        landmark,
+        light,
     )
 
 
 def _time_of_day(city: City, coordinate: Coordinate, rng: np.random.Generator) -> datetime:
     """A time when people take photos: by day or at dusk, or at noon where no day comes."""
     zone = ZoneInfo(city.zone)
-    lowest = float(rng.choice([-6.0, 3.0, 8.0, 8.0]))
+    lowest = float(rng.choice([-5.0, 4.0, 9.0, 12.0, 12.0]))
     noon = datetime(2023, 1, 1, 12, tzinfo=zone) + timedelta(days=int(rng.integers(0, 730)))
     for _ in range(12):
-        taken_at = noon + timedelta(minutes=int(rng.integers(-330, 500)), seconds=int(rng.integers(60)))
+        taken_at = noon + timedelta(
+            minutes=int(rng.integers(-330, 500)), seconds=int(rng.integers(60))
+        )
         if sun_position(coordinate, taken_at).elevation_deg >= lowest:
             return taken_at
         lowest -= 1.5

@@ -52,7 +52,7 @@ class Stage:
     @property
     def ground_lit(self) -> float:
         """How squarely the sun meets the ground, 0 to 1."""
-        return max(0.0, math.sin(math.radians(self.light.sun.elevation_deg))) ** 0.6
+        return math.pow(max(0.0, math.sin(math.radians(self.light.sun.elevation_deg))), 0.6)
 
     def cast(self, base: Sequence[tuple[float, float]], height: float) -> None:
         """Remember the shadow of an upright thing over the (x, z) points of its foot."""
@@ -88,6 +88,10 @@ class Stage:
         """One of the options, all equally likely."""
         return options[int(self.rng.integers(len(options)))]
 
+    def favour(self, options: Sequence[str]) -> str:
+        """One of the options, the first one in more than half of the calls."""
+        return options[0] if self.rng.random() < 0.5 else self.pick(options)
+
 
 def new_stage(shot: Shot, camera: Camera, rng: np.random.Generator) -> Stage:
     """An empty stage for a shot."""
@@ -97,7 +101,7 @@ def new_stage(shot: Shot, camera: Camera, rng: np.random.Generator) -> Stage:
 
 
 class Figure:
-    """A cut-out that stands at (x, z) and faces the camera; its own (a, b) are metres from its foot."""
+    """A cut-out at (x, z) that faces the camera; its own (a, b) are metres from its foot."""
 
     def __init__(self, stage: Stage, x: float, z: float, *, scale: float = 1.0) -> None:
         self.stage = stage
@@ -140,7 +144,9 @@ class Figure:
         """A polyline in the figure's metres."""
         self.stage.painter.line([self.at(a, b) for a, b in points], ink, width * self.px)
 
-    def half(self, a: float, b: float, ra: float, rb: float, ink: RGB, *, pointed: float = 0.0) -> None:
+    def half(
+        self, a: float, b: float, ra: float, rb: float, ink: RGB, *, pointed: float = 0.0
+    ) -> None:
         """The upper half of an ellipse, its top drawn out by `pointed` metres, as domes are."""
         points = []
         for step in range(17):
@@ -164,7 +170,12 @@ class Wall:
     """An upright plane from (x0, z0) to (x1, z1); its own (s, y) are metres along and up."""
 
     def __init__(
-        self, stage: Stage, start: tuple[float, float], end: tuple[float, float], *, base: float = 0.0
+        self,
+        stage: Stage,
+        start: tuple[float, float],
+        end: tuple[float, float],
+        *,
+        base: float = 0.0,
     ) -> None:
         self.stage = stage
         self.x0, self.z0 = start
@@ -209,7 +220,9 @@ class Wall:
         """A polyline in the wall's metres."""
         self.stage.painter.line([self.at(s, y) for s, y in points], ink, width * self.px)
 
-    def arch(self, s0: float, y0: float, s1: float, y1: float, ink: RGB, *, pointed: bool = False) -> None:
+    def arch(
+        self, s0: float, y0: float, s1: float, y1: float, ink: RGB, *, pointed: bool = False
+    ) -> None:
         """An opening with a round or pointed top."""
         middle, half = (s0 + s1) / 2, (s1 - s0) / 2
         spring = max(y0, y1 - half * (1.3 if pointed else 1.0))

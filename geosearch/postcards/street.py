@@ -16,35 +16,36 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     ),
     "cyrillic": (
         "0044 0440 2024", "04004440 4044", "00044440 2024", "0004 0444", "4044044202424000",
-        "0004 4044 0242", "1014343010 0010 3040", "0424 2420 4424", "00 0400204024444400",
+        "0004 4044 0242", "1014343010 0010 3040", "0424 2420 4424", "0400204024444400",
     ),
     "greek": (
-        "440422004 0040", "002440", "00244000", "0004 4044 0444", "0004444000 1232",
-        "0010112404341 3040", "2024 03014143", "0044 0440", "44042200 0040",
+        "44042200 0040", "002440", "00244000", "0004 4044 0444", "0004444000 1232",
+        "001011240434 3040", "2024 03014143", "0044 0440", "44042200 0040",
     ),
     "arabic": (
-        "41313010011 22", "413111031 2434", "4140 4041", "41213331211101", "413120000212",
+        "4131301001", "41311103 2434", "4140 4041", "41213331211101", "413120000212",
         "41344131 1101", "44413101 1414", "411101 2030",
     ),
     "han": (
-        "0444 2420 0141 0242", "0004444000 0242 2024", "0343 2420 2200 2240", "0444 0242 0040 1014 3034",
+        "0444 2420 0141 0242", "0004444000 0242 2024", "0343 2420 2200 2240",
+        "0444 0242 0040 1014 3034",
         "1410 0343 0141 3430 1030", "0343 2420 0040 1232", "0424 4424 0141 2024 0040",
     ),
     "kana": (
-        "0343 1411002 3442", "042434312010", "0343 2422100", "0434 3421102 3240", "1410304042",
-        "0333 2420100 33", "0444331100", "1400 3440",
+        "0343 141100 3442", "042434312010", "0343 242210", "0434 342110 3240", "1410304042",
+        "0333 242010", "0444331100", "1400 3440",
     ),
     "hangul": (
         "1434331314 0242 2220", "0434 3430 0040", "0101030323 3430 3242", "041424 1401 4440 1030",
         "0004 0040 3430 3242", "0404242202 4440 4232 0020",
     ),
     "devanagari": (
-        "0444 3430 3212031 ", "0444 2420 24 0222", "0444 3430 1413233", "0444 1411313 3034",
-        "0444 3430 0110", "0444 3430 1422100", "0444 2420 032121",
+        "0444 3430 321203", "0444 2420 0222", "0444 3430 141323", "0444 141131 3034",
+        "0444 3430 0110", "0444 3430 142210", "0444 2420 032121",
     ),
     "thai": (
-        "030400 0434303", "1403 0333 3330 0003", "0304 14 0010 1034 3430", "030212030044 4440",
-        "0304141303 130040 40", "0304 040020 2444 4440",
+        "030400 043430", "1403 0333 3330 0003", "0304 0010 1034 3430", "030212030044 4440",
+        "0304141303 130040", "0304 040020 2444 4440",
     ),
 }  # fmt: skip
 
@@ -77,10 +78,9 @@ def write_sign(
         for stroke in stage.pick(glyphs).split():
             points = [
                 (left + int(stroke[at]) * size, foot + int(stroke[at + 1]) * size * 1.2)
-                for at in range(0, len(stroke) - 1, 2)
+                for at in range(0, len(stroke), 2)
             ]
-            if len(points) > 1:
-                wall.line(points, ink, cell * 0.12)
+            wall.line(points, ink, cell * 0.12)
 
 
 def asphalt_of(stage: Stage) -> RGB:
@@ -126,12 +126,18 @@ VEHICLES: dict[str, Vehicle] = {
 }
 
 
-def park_sideways(stage: Stage, kind: str, colour: str, x: float, z: float, *, to_right: bool) -> None:
+def park_sideways(
+    stage: Stage, kind: str, colour: str, x: float, z: float, *, to_right: bool
+) -> None:
     """A vehicle seen from its side."""
     shape, figure = VEHICLES[kind], Figure(stage, x, z)
     half, top, ahead = shape.length / 2, shape.height, 1.0 if to_right else -1.0
     body, dark = figure.ink(colour), figure.ink((36, 36, 42), 0.5)
-    glass = LAMPLIGHT if stage.light.is_dark else mix(figure.ink((70, 84, 100)), stage.light.zenith, 0.3)
+    glass = (
+        LAMPLIGHT
+        if stage.light.is_dark
+        else mix(figure.ink((70, 84, 100)), stage.light.zenith, 0.3)
+    )
     low = shape.wheel * 0.8
     if shape.hood:
         waist = top * 0.62
@@ -163,10 +169,14 @@ def park_sideways(stage: Stage, kind: str, colour: str, x: float, z: float, *, t
             figure.rect(-half - 0.3, top, half + 0.3, top + 0.25, figure.ink((226, 208, 160)))
     for a in (-half * 0.62, half * 0.62):
         figure.oval(a, shape.wheel, shape.wheel, shape.wheel, dark)
-        figure.oval(a, shape.wheel, shape.wheel * 0.45, shape.wheel * 0.45, figure.ink((150, 150, 154)))
+        figure.oval(
+            a, shape.wheel, shape.wheel * 0.45, shape.wheel * 0.45, figure.ink((150, 150, 154))
+        )
 
 
-def park_lengthways(stage: Stage, kind: str, colour: str, x: float, z: float, *, is_oncoming: bool) -> None:
+def park_lengthways(
+    stage: Stage, kind: str, colour: str, x: float, z: float, *, is_oncoming: bool
+) -> None:
     """A vehicle seen from its front or its back."""
     shape, figure = VEHICLES[kind], Figure(stage, x, z)
     half, top = shape.width / 2, shape.height
@@ -178,9 +188,18 @@ def park_lengthways(stage: Stage, kind: str, colour: str, x: float, z: float, *,
     if shape.hood:
         waist = top * 0.6
         figure.rect(-half, 0.35, half, waist, body)
-        figure.poly([(-half * 0.92, waist), (-half * 0.7, top), (half * 0.7, top), (half * 0.92, waist)], body)
         figure.poly(
-            [(-half * 0.8, waist), (-half * 0.62, top - 0.1), (half * 0.62, top - 0.1), (half * 0.8, waist)], glass
+            [(-half * 0.92, waist), (-half * 0.7, top), (half * 0.7, top), (half * 0.92, waist)],
+            body,
+        )
+        figure.poly(
+            [
+                (-half * 0.8, waist),
+                (-half * 0.62, top - 0.1),
+                (half * 0.62, top - 0.1),
+                (half * 0.8, waist),
+            ],
+            glass,
         )
     else:
         figure.rect(-half, 0.4, half, top, body)
@@ -203,10 +222,26 @@ def stand_person(stage: Stage, x: float, z: float) -> None:
     figure = Figure(stage, x, z)
     tall = stage.between(1.55, 1.85)
     coats = ("#b8383a", "#2f4f7a", "#e0b84a", "#f0ece2", "#3f3f46", "#4f7a5a", "#c97aa0", "#8a6a52")
-    coat, legs = figure.ink(stage.pick(coats)), figure.ink(stage.pick(("#2c2f3a", "#5a5148", "#3f4a63")), 0.7)
+    coat, legs = (
+        figure.ink(stage.pick(coats)),
+        figure.ink(stage.pick(("#2c2f3a", "#5a5148", "#3f4a63")), 0.7),
+    )
     skin = figure.ink(stage.pick(("#f0c9a5", "#c98f64", "#8a5a3c", "#5f3f2c")))
-    figure.poly([(-0.16, 0), (-0.05, 0), (0.0, tall * 0.4), (0.06, 0), (0.18, 0), (0.14, tall * 0.5), (-0.14, tall * 0.5)], legs)
-    figure.poly([(-0.22, tall * 0.42), (-0.19, tall * 0.82), (0.19, tall * 0.82), (0.22, tall * 0.42)], coat)
+    figure.poly(
+        [
+            (-0.16, 0),
+            (-0.05, 0),
+            (0.0, tall * 0.4),
+            (0.06, 0),
+            (0.18, 0),
+            (0.14, tall * 0.5),
+            (-0.14, tall * 0.5),
+        ],
+        legs,
+    )
+    figure.poly(
+        [(-0.22, tall * 0.42), (-0.19, tall * 0.82), (0.19, tall * 0.82), (0.22, tall * 0.42)], coat
+    )
     figure.oval(0, tall * 0.91, 0.12, 0.14, skin)
     if stage.shot.weather == "rain":
         figure.half(0, tall * 1.02, 0.62, 0.36, figure.ink(stage.pick(coats)))

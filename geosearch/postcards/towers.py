@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 from geosearch.postcards.canvas import RGB, mix
 from geosearch.postcards.stage import LAMPLIGHT, Figure
 
 IRON: RGB = (158, 92, 64)
 STONE: RGB = (214, 196, 164)
-ORANGE: RGB = (192, 70, 48)
 
 
 def lattice_tower(figure: Figure) -> None:
@@ -18,10 +18,10 @@ def lattice_tower(figure: Figure) -> None:
     tall = 84.0
 
     def half(b: float) -> float:
-        return 17.0 * (1 - b / tall) ** 1.9 + 0.7
+        return 17.0 * math.pow(1 - b / tall, 1.9) + 0.7
 
     levels = [tall * step / 16 for step in range(17)]
-    for low, high in zip(levels[3:], levels[4:], strict=False):
+    for low, high in pairwise(levels[3:]):
         figure.line([(-half(low), low), (half(high), high)], back, 0.7)
         figure.line([(half(low), low), (-half(high), high)], back, 0.7)
     for side in (-1, 1):
@@ -29,7 +29,10 @@ def lattice_tower(figure: Figure) -> None:
         inner = [(side * half(b) * 0.62, b) for b in levels[:5]]
         figure.poly([*outer[:5], *reversed(inner)], ink)
         figure.line(outer, ink, 1.5)
-    arch = [(-half(8) * 0.72 + 1.44 * half(8) * t / 10, 6 + 9 * math.sin(math.pi * t / 10)) for t in range(11)]
+    arch = [
+        (-half(8) * 0.72 + 1.44 * half(8) * t / 10, 6 + 9 * math.sin(math.pi * t / 10))
+        for t in range(11)
+    ]
     figure.line(arch, ink, 1.1)
     for level, thick in ((20.0, 2.0), (38.0, 1.6), (74.0, 1.2)):
         figure.rect(-half(level) - 1.2, level, half(level) + 1.2, level + thick, ink)
@@ -59,10 +62,15 @@ def disc_tower(figure: Figure) -> None:
     """A concrete needle with a round platform high up."""
     concrete = figure.ink((206, 204, 198))
     figure.poly([(-3.6, 0), (-1.5, 62), (1.5, 62), (3.6, 0)], concrete)
-    figure.poly([(-figure.side * 3.6, 0), (-figure.side * 1.5, 62), (0, 62), (0, 0)], mix(concrete, (50, 54, 70), 0.3))
+    figure.poly(
+        [(-figure.side * 3.6, 0), (-figure.side * 1.5, 62), (0, 62), (0, 0)],
+        mix(concrete, (50, 54, 70), 0.3),
+    )
     figure.oval(0, 64, 9.0, 2.6, figure.ink((120, 126, 134), 0.7))
     figure.oval(0, 66, 9.0, 2.6, concrete)
-    figure.rect(-6.4, 67, 6.4, 70.5, LAMPLIGHT if figure.stage.light.is_dark else figure.ink((86, 104, 124)))
+    figure.rect(
+        -6.4, 67, 6.4, 70.5, LAMPLIGHT if figure.stage.light.is_dark else figure.ink((86, 104, 124))
+    )
     figure.oval(0, 71, 6.6, 1.5, concrete)
     figure.line([(0, 71), (0, 84)], figure.ink((214, 60, 50)), 1.1)
     figure.line([(0, 84), (0, 96)], figure.ink((238, 238, 238)), 0.7)
@@ -71,7 +79,13 @@ def disc_tower(figure: Figure) -> None:
 def spike(figure: Figure) -> None:
     """A very tall tower that steps in as it rises."""
     steel = mix(figure.ink((168, 184, 196)), figure.stage.light.zenith, 0.2)
-    for low, high, half in ((0, 34, 9.5), (30, 58, 7.0), (54, 78, 4.8), (74, 94, 3.0), (92, 108, 1.5)):
+    for low, high, half in (
+        (0, 34, 9.5),
+        (30, 58, 7.0),
+        (54, 78, 4.8),
+        (74, 94, 3.0),
+        (92, 108, 1.5),
+    ):
         figure.round_rect(-half, low, half, high, steel)
         figure.line([(half * 0.3, low), (half * 0.3, high)], mix(steel, (255, 255, 255), 0.4), 0.4)
     figure.line([(0, 106), (0, 128)], steel, 0.6)
@@ -93,7 +107,10 @@ def obelisk(figure: Figure) -> None:
     white = figure.ink((244, 240, 230))
     figure.rect(-7, 0, 7, 3, figure.ink((186, 182, 172)))
     figure.poly([(-4, 3), (-2.9, 56), (0, 61), (2.9, 56), (4, 3)], white)
-    figure.poly([(-figure.side * 4, 3), (-figure.side * 2.9, 56), (0, 61), (0, 3)], mix(white, (60, 66, 92), 0.3))
+    figure.poly(
+        [(-figure.side * 4, 3), (-figure.side * 2.9, 56), (0, 61), (0, 3)],
+        mix(white, (60, 66, 92), 0.3),
+    )
 
 
 def minaret_square(figure: Figure) -> None:
@@ -105,12 +122,12 @@ def minaret_square(figure: Figure) -> None:
             figure.half(a, b + 4, 1.3, 2.2, dark)
             figure.rect(a - 1.3, b, a + 1.3, b + 4, dark)
     figure.rect(-6, 44, 6, 47, figure.ink((58, 138, 118)))
-    for a in range(-5, 6, 2):
-        figure.rect(a - 0.6, 50, a + 0.6, 52, stone)
+    for merlon in range(-5, 6, 2):
+        figure.rect(merlon - 0.6, 50, merlon + 0.6, 52, stone)
     figure.rect(-2.6, 50, 2.6, 59, stone)
     figure.half(0, 59, 2.7, 2.8, stone)
-    for b, r in ((63, 0.9), (65, 0.7), (66.6, 0.5)):
-        figure.oval(0, b, r, r, figure.ink((224, 178, 74)))
+    for height, r in ((63.0, 0.9), (65.0, 0.7), (66.6, 0.5)):
+        figure.oval(0, height, r, r, figure.ink((224, 178, 74)))
 
 
 def minarets(figure: Figure) -> None:
@@ -141,24 +158,37 @@ def ferris_wheel(figure: Figure) -> None:
         figure.line([(side * 12, 0), (0, hub)], figure.ink((190, 194, 202)), 1.3)
     for spoke in range(16):
         angle = math.pi * spoke / 8 + 0.1
-        figure.line([(0, hub), (radius * math.cos(angle), hub + radius * math.sin(angle))], steel, 0.35)
+        figure.line(
+            [(0, hub), (radius * math.cos(angle), hub + radius * math.sin(angle))], steel, 0.35
+        )
     figure.ring(0, hub, radius, steel, 1.2)
     figure.ring(0, hub, radius * 0.88, steel, 0.5)
     cabins: tuple[RGB, RGB] = ((206, 62, 54), (240, 238, 232))
     for cabin in range(20):
         angle = math.pi * cabin / 10
         a, b = radius * 1.04 * math.cos(angle), hub + radius * 1.04 * math.sin(angle)
-        figure.oval(a, b - 0.8, 1.7, 1.7, LAMPLIGHT if figure.stage.light.is_dark else figure.ink(cabins[cabin % 2]))
+        figure.oval(
+            a,
+            b - 0.8,
+            1.7,
+            1.7,
+            LAMPLIGHT if figure.stage.light.is_dark else figure.ink(cabins[cabin % 2]),
+        )
     figure.oval(0, hub, 2.2, 2.2, steel)
 
 
 def statue(figure: Figure) -> None:
     """A figure with arms held out, on the top of a steep hill."""
     hill, white = figure.ink((66, 98, 72), 0.8), figure.ink((240, 238, 228))
-    figure.poly([(-46, 0), (-26, 22), (-13, 44), (-5, 55), (5, 55), (15, 42), (30, 20), (52, 0)], hill)
+    figure.poly(
+        [(-46, 0), (-26, 22), (-13, 44), (-5, 55), (5, 55), (15, 42), (30, 20), (52, 0)], hill
+    )
     figure.rect(-2.6, 54, 2.6, 60, figure.ink((178, 172, 162)))
     figure.poly([(-2.4, 60), (-1.8, 76), (1.8, 76), (2.4, 60)], white)
-    figure.poly([(-11.5, 73.6), (-11.5, 75.2), (0, 77), (11.5, 75.2), (11.5, 73.6), (2, 72.4), (-2, 72.4)], white)
+    figure.poly(
+        [(-11.5, 73.6), (-11.5, 75.2), (0, 77), (11.5, 75.2), (11.5, 73.6), (2, 72.4), (-2, 72.4)],
+        white,
+    )
     figure.oval(0, 78.6, 1.3, 1.7, white)
 
 

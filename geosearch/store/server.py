@@ -121,14 +121,17 @@ class ServerStore:
         check_vector(vector, self.dim, "query")
         if limit < 1:
             return []
-        acorn = models.AcornSearchParams(enable=True) if mode is SearchMode.ACORN else None
+        # By itself the engine takes ACORN only where it guesses that less than 0.4 of all match.
+        acorn = models.AcornSearchParams(enable=True, max_selectivity=1.0)
         with self._request("search"):
             found = self._client.query_points(
                 self.collection,
                 query=vector.tolist(),
                 query_filter=_filter(where),
                 search_params=models.SearchParams(
-                    hnsw_ef=ef, exact=mode is SearchMode.EXACT, acorn=acorn
+                    hnsw_ef=ef,
+                    exact=mode is SearchMode.EXACT,
+                    acorn=acorn if mode is SearchMode.ACORN else None,
                 ),
                 limit=limit,
                 with_payload=True,

@@ -116,11 +116,13 @@ def draw_map(
     """An `<svg>` element that stands alone; with `width_px` it also has a fixed size."""
     rim, grid, land, borders = outlines()
     x, y, width, height = view
-    size = "" if width_px is None else f' width="{width_px}" height="{width_px * height / width:.0f}"'
+    size = (
+        "" if width_px is None else f' width="{width_px}" height="{width_px * height / width:.0f}"'
+    )
     scale = width / WIDTH
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="map" role="img" aria-label="{escape(title)}"'
-        f' viewBox="{x:.2f} {y:.2f} {width:.2f} {height:.2f}"{size}>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="map" role="img"'
+        f' aria-label="{escape(title)}" viewBox="{x:.2f} {y:.2f} {width:.2f} {height:.2f}"{size}>',
         f"<title>{escape(title)}</title><style>{STYLE}</style>",
         f'<path class="sea" d="{rim}"/><path class="grid" d="{grid}"/>',
         f'<path class="land" d="{land}"/><path class="borders" d="{borders}"/>',

