@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geosearch.geo import Coordinate
+from geosearch.localization.background import background_score
 from geosearch.localization.candidates import DensitySettings, Neighbor
 from geosearch.localization.locator import (
     Locator,
     LocatorSettings,
     NeighborSource,
-    background_score,
 )
 from geosearch.records import PhotoFact, Prediction, photo_id
 
@@ -290,7 +290,7 @@ def main() -> None:
 
     photos = load(options.features, options.dataset)
     rows_asked = fold_rows(photos, tune=options.tune, seed=options.seed)
-    background = background_score(photos.features, seed=options.seed)
+    background = background_score(photos.features, photos.lat, photos.lon, seed=options.seed)
     rows: list[dict[str, object]] = []
     for setting in SETTINGS:
         asked = list(queries(photos, rows_asked, setting, options.seed))
@@ -309,7 +309,7 @@ def main() -> None:
         "dataset": options.dataset,
         "fold": "tune" if options.tune else "report",
         "seed": options.seed,
-        "background_score": round(background, 4),
+        "background_score": background,
         "rows": rows,
     }
     indent = None if options.json else 2

@@ -62,7 +62,7 @@ def database_url(postgres: str) -> Iterator[str]:
     name = f"test_{next(_numbers)}"
     admin = open_engine(postgres)
     with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE migrated STRATEGY file_copy"))
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE migrated"))
     admin.dispose()
     yield postgres.replace("/postgres?", f"/{name}?")
 

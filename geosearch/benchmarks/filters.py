@@ -136,9 +136,7 @@ def filter_correctness(
                 **_correctness_row(collection, drawn),
             }
             rows.append(row)
-            say(
-                f"{share} of {kind}, {row['touching']}: {row['missed']} missed, {row['extra']} extra"
-            )
+            say(f"{share} x {kind}, {row['touching']}: {row['missed']} lost, {row['extra']} extra")
         collection.store.close()
     summary = {
         "areas": areas,

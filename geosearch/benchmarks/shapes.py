@@ -97,8 +97,9 @@ def awkward_area(rng: np.random.Generator, kind: Kind, *, on_grid: bool) -> Area
                 np.round(value / 30.0) * 30.0 for value in (west, east, south, north)
             )
         return BoundingBox(west, south, east, north)
-    half = float(10.0 ** rng.uniform(-1.0, 1.9))
-    return _star(rng, center, half, holes=True, grid_deg=30.0 if on_grid else None)
+    if on_grid:  # smaller rings would snap onto one corner of the grid
+        return _star(rng, center, float(rng.uniform(30.0, 80.0)), holes=False, grid_deg=30.0)
+    return _star(rng, center, float(10.0 ** rng.uniform(-1.0, 1.9)), holes=True)
 
 
 def _star(
@@ -114,7 +115,7 @@ def _star(
         corners = int(rng.integers(4, 13))
         angles = (np.arange(corners) + rng.uniform(0.0, 0.9, corners)) * (2.0 * math.pi / corners)
         reach = rng.uniform(0.4, 1.0, corners) * half_deg
-        with_hole = holes and grid_deg is None and rng.random() < 0.5
+        with_hole = holes and rng.random() < 0.5
         try:
             ring, hole = (
                 _ring(center, angles, reach * scale, grid_deg=grid_deg) for scale in (1.0, 0.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import pickle
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +34,8 @@ class ClipBackbone:
             way that `Preprocess` does not know.
         MissingWeights: the weights are neither on this machine nor to be fetched.
     """
+
+    may_be_halved = True
 
     def __init__(self, spec: str) -> None:
         architecture, _, pretrained = spec.partition("/")
@@ -105,7 +108,7 @@ def _load(open_clip: Any, spec: str, architecture: str, pretrained: str) -> Any:
                 force_quick_gelu=pretrained == "openai",
                 require_pretrained=True,
             )
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         cache = Path("~/.cache/huggingface/hub").expanduser()
         looked_at = pretrained if Path(pretrained).is_file() else f"{cache} and the model hub"
         logger.debug("loading %s failed", spec, exc_info=error)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Backbone(Protocol):
     """A frozen pair of image and text encoder.
 
-    `name`, `weights` and `activation` enter the encoder identity.
+    `name`, `weights` and `activation` enter the encoder identity; `may_be_halved` tells whether
+    16-bit formats may be tried for speed.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Backbone(Protocol):
     preprocess: Preprocess
     image_dim: int
     text_dim: int
+    may_be_halved: bool
 
     def image_features(self, pixels: torch.Tensor) -> torch.Tensor:
         """(n, 3, size, size) float32, scaled by `preprocess`, to (n, image_dim), not normalised."""

@@ -64,7 +64,7 @@ def choose_dtype(
     device: torch.device,
     prepare: Callable[[torch.dtype], Callable[[], torch.Tensor]],
     *,
-    candidates: list[torch.dtype] | None = None,
+    candidates: list[torch.dtype],
 ) -> torch.dtype:
     """The fastest dtype whose result stays at a cosine of 0.999 to float32.
 
@@ -73,7 +73,7 @@ def choose_dtype(
         device: where the probe computes.
         prepare: makes, for a dtype, a function that gives the features (n, d) of a fixed probe
             batch; that function is called twice, once to warm up and once to time.
-        candidates: formats to try beside float32; by default what the hardware is fast at.
+        candidates: formats to try beside float32, as from `fast_dtypes`.
 
     Raises:
         ConfigError: the name is none of `DTYPES`.
@@ -85,7 +85,6 @@ def choose_dtype(
     if name != "auto":
         dtype: torch.dtype = getattr(torch, name)
         return dtype
-    candidates = fast_dtypes(device) if candidates is None else candidates
     if not candidates:
         return torch.float32
     reference, best_seconds = _timed(prepare(torch.float32), device)

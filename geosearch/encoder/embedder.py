@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from geosearch import images
 from geosearch.encoder.base import Backbone
-from geosearch.encoder.device import choose_device, choose_dtype
+from geosearch.encoder.device import choose_device, choose_dtype, fast_dtypes
 from geosearch.encoder.fusion import fuse
 from geosearch.encoder.identity import EncoderIdentity
 from geosearch.encoder.preprocess import DRAFT_MARGIN
@@ -48,7 +48,8 @@ class Embedder:
         self._max_pixels = max_pixels
         self.preprocess = backbone.preprocess
         self.device = choose_device(device)
-        self.dtype = choose_dtype(dtype, self.device, self._probe)
+        candidates = fast_dtypes(self.device) if backbone.may_be_halved else []
+        self.dtype = choose_dtype(dtype, self.device, self._probe, candidates=candidates)
         backbone.to(self.device, self.dtype)
         self.identity = EncoderIdentity(
             backbone=backbone.name,
@@ -96,14 +97,22 @@ class Embedder:
         return self.encode([self.prepare(data)])[0]
 
     def _probe(self, dtype: torch.dtype) -> Callable[[], torch.Tensor]:
-        """A run over two fixed, smooth random pictures in a dtype, to compare dtypes with."""
+        """A run over fixed pictures in a dtype, to compare dtypes with.
+
+        From smooth to pure noise: rounding shows in fine structure first.
+        """
         import torch
 
         generator = torch.Generator().manual_seed(0)
-        coarse = torch.rand((2, 3, 14, 14), generator=generator) * 4.0 - 2.0
-        pixels = torch.nn.functional.interpolate(
-            coarse, size=self.preprocess.size, mode="bicubic"
-        )  # (2, 3, size, size)
+        size = self.preprocess.size
+        pixels = torch.cat(
+            [
+                torch.nn.functional.interpolate(
+                    torch.rand((1, 3, cells, cells), generator=generator) * 4.0 - 2.0, size=size
+                )
+                for cells in (7, size // 8, size // 2, size)
+            ]
+        )  # (4, 3, size, size)
         pixels = pixels.contiguous(memory_format=torch.channels_last).to(self.device)
         # A copy, because weights rounded to 16 bits cannot be brought back if the dtype is refused.
         backbone = copy.deepcopy(self._backbone)

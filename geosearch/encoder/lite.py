@@ -35,6 +35,8 @@ class LiteBackbone:
     preprocess = Preprocess(size=224, mean=(0.498,) * 3, std=(0.502,) * 3)
     image_dim = 1280
     text_dim = 384
+    # bfloat16 is twice as fast here, but moves single features by 0.2 (cosine 0.996 on noise).
+    may_be_halved = False
 
     def __init__(self) -> None:
         try:

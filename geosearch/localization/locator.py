@@ -67,27 +67,6 @@ class LocatorSettings:
             )
 
 
-def background_score(
-    vectors: NDArray[np.float32], *, quantile: float = 0.95, seed: int = 0
-) -> float:
-    """The cosine that two unrelated photos of a gallery seldom exceed, for `Locator`.
-
-    Args:
-        vectors: (n, dim) L2-normalised sample of the gallery, n > 1; some hundreds are enough.
-        quantile: how seldom, 0 to 1.
-        seed: of the random pairs.
-
-    Raises:
-        ConfigError: fewer than two vectors.
-    """
-    if len(vectors) < 2:
-        raise ConfigError(f"{len(vectors)} vectors make no pair; give two or more")
-    generator = np.random.default_rng(seed)
-    first = generator.integers(0, len(vectors), size=4096)
-    second = (first + generator.integers(1, len(vectors), size=4096)) % len(vectors)
-    return float(np.quantile(np.einsum("nd,nd->n", vectors[first], vectors[second]), quantile))
-
-
 class Locator:
     """Locates photos from the neighbours of their fused vectors.
 

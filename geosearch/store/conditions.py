@@ -110,10 +110,10 @@ def _box_around(circle: Circle) -> BoundingBox:
 
 
 def _box(west: float, south: float, east: float, north: float) -> dict[str, Any]:
-    corners = {
-        "top_left": _position(west - TOLERANCE_DEG, north + TOLERANCE_DEG),
-        "bottom_right": _position(east + TOLERANCE_DEG, south - TOLERANCE_DEG),
-    }
+    """A box whose edge belongs to it: the engine's begins one float outside of its last points."""
+    west, south = (math.nextafter(edge - TOLERANCE_DEG, -math.inf) for edge in (west, south))
+    east, north = (math.nextafter(edge + TOLERANCE_DEG, math.inf) for edge in (east, north))
+    corners = {"top_left": _position(west, north), "bottom_right": _position(east, south)}
     return {"key": "location", "geo_bounding_box": corners}
 
 

@@ -80,6 +80,8 @@ class ServerStore:
         self.identity = identity
         self._client = client
         self._is_closed = False
+        # In memory there is neither index nor graph; the client warns when one is spoken of.
+        self._has_indexes = client.init_options.get("location") != ":memory:"
         info = self._info()
         if info is None:
             self._create()
@@ -122,17 +124,14 @@ class ServerStore:
         if limit < 1:
             return []
         # By itself the engine takes ACORN only where it guesses that less than 0.4 of all match.
-        acorn = models.AcornSearchParams(enable=True, max_selectivity=1.0)
+        acorn = models.AcornSearchParams(enable=mode is SearchMode.ACORN, max_selectivity=1.0)
+        params = models.SearchParams(hnsw_ef=ef, exact=mode is SearchMode.EXACT, acorn=acorn)
         with self._request("search"):
             found = self._client.query_points(
                 self.collection,
                 query=vector.tolist(),
                 query_filter=_filter(where),
-                search_params=models.SearchParams(
-                    hnsw_ef=ef,
-                    exact=mode is SearchMode.EXACT,
-                    acorn=acorn if mode is SearchMode.ACORN else None,
-                ),
+                search_params=params if self._has_indexes else None,
                 limit=limit,
                 with_payload=True,
             ).points
@@ -245,9 +244,8 @@ class ServerStore:
     def _create_indexes(self, info: models.CollectionInfo) -> None:
         """Make what is missing; a process may have died between the collection and its indexes."""
         for name, kind in INDEXED_FIELDS.items():
-            if name not in info.payload_schema:
-                with self._request("index"), warnings.catch_warnings():
-                    warnings.filterwarnings("ignore", "Payload indexes have no effect")
+            if self._has_indexes and name not in info.payload_schema:
+                with self._request("index"):
                     self._client.create_payload_index(
                         self.collection, name, field_schema=_SCHEMAS[kind], wait=True
                     )

@@ -9,8 +9,9 @@ import pytest
 
 from geosearch.errors import ConfigError, InvalidInput
 from geosearch.geo import Coordinate
+from geosearch.localization.background import background_score
 from geosearch.localization.candidates import Neighbor
-from geosearch.localization.locator import Locator, LocatorSettings, background_score
+from geosearch.localization.locator import Locator, LocatorSettings
 from geosearch.records import PhotoFact
 
 LUND, PARIS, SUVA = Coordinate(55.705, 13.193), Coordinate(48.857, 2.352), Coordinate(-18.1, 178.4)
@@ -179,20 +180,27 @@ def test_a_score_that_is_not_finite_is_refused(score):
         locate([neighbor(1, LUND, 0.9), neighbor(2, LUND, score)])
 
 
-def test_the_background_score_lies_between_unrelated_and_equal_photos():
-    vectors = np.random.default_rng(0).normal(size=(300, 64)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    # 95 % of the cosines of random directions lie below 1.645 / sqrt(64).
-    assert background_score(vectors) == pytest.approx(1.645 / 8.0, abs=0.02)
+def directions(count):
+    vectors = np.random.default_rng(0).normal(size=(count, 64)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def test_the_background_score_never_pairs_a_photo_with_itself():
-    assert background_score(np.eye(2, dtype=np.float32)) == 0.0
+def test_the_background_score_lies_above_most_cosines_of_unrelated_photos():
+    # 75 % of the cosines of random directions lie below 0.674 / sqrt(64).
+    lat = np.linspace(-80.0, 80.0, 300)
+    assert background_score(directions(300), lat, np.zeros(300)) == pytest.approx(0.084, abs=0.01)
 
 
-def test_a_single_vector_has_no_background():
-    with pytest.raises(ConfigError, match="two or more"):
-        background_score(np.eye(1, dtype=np.float32))
+def test_photos_of_one_place_do_not_raise_the_background_score():
+    vectors = np.repeat(np.eye(2, dtype=np.float32), 50, axis=0)
+    lat, lon = np.repeat([LUND.lat, SUVA.lat], 50), np.repeat([LUND.lon, SUVA.lon], 50)
+    assert background_score(vectors, lat, lon) == 0.0
+
+
+@pytest.mark.parametrize(("count", "spread"), [(19, 80.0), (100, 0.5), (0, 0.0)])
+def test_a_gallery_that_is_small_or_all_in_one_place_has_no_background(count, spread):
+    lat = np.linspace(-spread, spread, count)
+    assert background_score(directions(count), lat, np.zeros(count)) is None
 
 
 @pytest.mark.parametrize("bad", [{"neighbors": 0}, {"evidence": 0}, {"floor_km": 0.0}])
