@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
@@ -20,12 +21,13 @@ from geosearch.errors import ConfigError, InvalidArea, InvalidInput, UnreadableI
 from geosearch.geo import Coordinate
 from geosearch.ingest.manifest import read_manifest
 from geosearch.ingest.sources import BadSource, Claims, PhotoSource, scan
+from geosearch.localization.background import background_score
 from geosearch.localization.candidates import Neighbor
 from geosearch.localization.locator import Locator
 from geosearch.records import IngestReport, Prediction, SearchResult
 from geosearch.services import Services
 from geosearch.settings import load_settings
-from geosearch.store import planning
+from geosearch.store.base import VectorStore
 from geosearch.store.filters import (
     Author,
     Country,
@@ -41,6 +43,9 @@ from geosearch.times import parse_date_time
 PathLike: TypeAlias = str | os.PathLike[str]
 When: TypeAlias = str | datetime
 Place: TypeAlias = Coordinate | tuple[float, float]
+
+BACKGROUND_SAMPLE = 512
+"""Photos of the index that are compared with each other to learn how alike unrelated ones are."""
 
 
 class GeoSearch:
@@ -234,7 +239,12 @@ class GeoSearch:
             place = services.gazetteer.lookup([coordinate])[0]
             return "" if place is None else str(place)
 
-        return Locator(neighbors, place_name, encoder=str(services.embedder.identity))
+        return Locator(
+            neighbors,
+            place_name,
+            encoder=str(services.embedder.identity),
+            background=_background(services.store),
+        )
 
     def _unanswered(self, image: str, reason: str, *, start: float) -> Prediction:
         return Prediction(
@@ -246,6 +256,23 @@ class GeoSearch:
             reason=reason,
             seconds=time.perf_counter() - start,
         )
+
+
+def _background(store: VectorStore) -> float | None:
+    """How alike unrelated photos of the index are, from a sample of it.
+
+    Ids are hashes of content, so the first of them are a sample by chance.
+    """
+    sample = list(itertools.islice(store.scroll(batch=BACKGROUND_SAMPLE), BACKGROUND_SAMPLE))
+    if len(sample) < 2:
+        return None
+    stored = store.vectors([hit.id for hit in sample])
+    places = [hit.payload.coordinate for hit in sample]
+    return background_score(
+        np.stack([stored[hit.id] for hit in sample]),
+        np.array([place.lat for place in places]),
+        np.array([place.lon for place in places]),
+    )
 
 
 def photo_sources(

@@ -45,6 +45,10 @@ def test_the_open_sea_has_no_place(gazetteer, lat, lon):
         (42.66, 21.16, "XK"),  # shares Belgrade's time zone
         (18.47, -66.1, "PR"),
         (22.3, 114.17, "HK"),
+        (21.0285, 105.8542, "VN"),  # Hanoi lies in the time zone Asia/Bangkok
+        (13.7563, 100.5018, "TH"),
+        (31.78, 35.24, "PS"),  # East Jerusalem, in the zone Asia/Jerusalem
+        (32.08, 34.78, "IL"),
     ],
 )
 def test_the_country_is_right_beside_a_border(gazetteer, lat, lon, country):

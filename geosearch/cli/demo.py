@@ -15,6 +15,7 @@ from geosearch.cli.output import (
     drawing_progress,
     ingest_progress,
     json_option,
+    kilometres,
     note,
     report_document,
     write_json,
@@ -165,7 +166,8 @@ def _write(output: Path, predictions: list[Prediction], found: SearchResult) -> 
     from geosearch.worldmap import render_html, render_search_html
 
     contents = {
-        "map.html": render_html(predictions, title="GeoSearch demo: located photos"),
+        "map.html": render_html(predictions[0], title="GeoSearch demo: one photo located"),
+        "all.html": render_html(predictions, title="GeoSearch demo: all photos located"),
         "search.html": render_search_html(found, title="GeoSearch demo: similar photos"),
         "located.geojson": exports.predictions_to_geojson(predictions),
         "located.kml": exports.predictions_to_kml(predictions),
@@ -216,7 +218,7 @@ def _tell(
     show_prediction(prediction)
     error = errors_km[0]
     if error is not None:
-        click.echo(f"  It was taken at {first.truth}: {error:.1f} km away.")
+        click.echo(f"  It was taken at {first.truth}: {kilometres(error)} away.")
     if len(errors_km) > 1:
         within = {
             radius: sum(error is not None and error <= radius for error in errors_km)

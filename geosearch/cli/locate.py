@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from geosearch.cli.output import counted, json_option, note
+from geosearch.cli.output import counted, json_option, kilometres, note
 from geosearch.records import Prediction
 
 
@@ -63,8 +63,9 @@ def show_prediction(prediction: Prediction) -> None:
         return
     click.echo(
         f"{prediction.image}: {best.coordinate}  {best.place}\n"
-        f"  within {best.radius_km[50]:.3g} km (50 %) or {best.radius_km[90]:.3g} km (90 %), "
-        f"{best.share:.0%} of the support"
+        f"  half the support lies within {kilometres(best.radius_km[50])}, "
+        f"90 % within {kilometres(best.radius_km[90])}; "
+        f"{best.share:.0%} is for this place"
     )
     for evidence in best.evidence[:3]:
         click.echo(f"  because of {evidence.photo.path} ({evidence.score:.3f})")

@@ -32,6 +32,11 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
+def kilometres(distance_km: float) -> str:
+    """A distance for people: two digits below 10 km, whole kilometres above."""
+    return f"{distance_km:.2g} km" if distance_km < 10.0 else f"{distance_km:,.0f} km"
+
+
 def report_document(report: IngestReport) -> dict[str, Any]:
     """An ingest report in the form that scripts read."""
     return asdict(report)

@@ -103,8 +103,11 @@ def show_result(result: SearchResult) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for name in ("score", "lat", "lon", "place", "taken", "km", "photo"):
-        table.add_column(name, justify="right" if name in ("score", "lat", "lon", "km") else "left")
+    for name in ("score", "lat", "lon", "km"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("taken", no_wrap=True)
+    table.add_column("place", no_wrap=True)
+    table.add_column("photo", overflow="fold")
     for hit in result.hits:
         photo = hit.photo
         where = photo.coordinate
@@ -112,13 +115,19 @@ def show_result(result: SearchResult) -> None:
             "" if hit.score is None else f"{hit.score:.3f}",
             "" if where is None else f"{where.lat:.5f}",
             "" if where is None else f"{where.lon:.5f}",
-            Text(photo.place),  # Text, not str: captions and names are no markup
-            "" if photo.captured_at is None else f"{photo.captured_at:%Y-%m-%d %H:%M}",
             "" if hit.distance_km is None else f"{hit.distance_km:.1f}",
-            Text(photo.path),
+            "" if photo.captured_at is None else f"{photo.captured_at:%Y-%m-%d}",
+            Text(photo.place.split(", ")[0]),  # Text, not str: names are no markup
+            Text(_short(photo.path)),
         )
     Console().print(table)
     note(
         f"{len(result.hits)} of {result.matched} photos that match, "
         f"plan {result.plan}, {1000 * result.seconds:.0f} ms"
     )
+
+
+def _short(path: str) -> str:
+    """A path from the current folder where it lies below it."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path

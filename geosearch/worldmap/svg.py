@@ -54,8 +54,16 @@ class Ring:
     level: int
 
 
+BATCH_RADIUS_KM = 500.0
+"""On a map of many answers wider circles would cover each other and the world."""
+
+
 def layers_of(predictions: Sequence[Prediction]) -> tuple[list[Ring], list[Mark]]:
-    """What a map of predictions shows, the most important last and so on top."""
+    """What a map of predictions shows, the most important last and so on top.
+
+    A map of several shows each best place; its alternatives and wide circles are left to the text.
+    """
+    is_batch = len(predictions) > 1
     rings: list[Ring] = []
     evidence: list[Mark] = []
     others: list[Mark] = []
@@ -64,12 +72,15 @@ def layers_of(predictions: Sequence[Prediction]) -> tuple[list[Ring], list[Mark]
         best = prediction.best
         if best is None:
             continue
-        shown = _radii(best)
-        rings += [Ring(best.coordinate, best.radius_km[level], level) for level in shown]
+        rings += [
+            Ring(best.coordinate, best.radius_km[level], level)
+            for level in _radii(best)
+            if not is_batch or best.radius_km[level] <= BATCH_RADIUS_KM
+        ]
         title = f"{prediction.image}: {best.place or best.coordinate}"
-        label = str(number + 1) if len(predictions) > 1 else ""
+        label = str(number + 1) if is_batch else ""
         pins.append(Mark("pin", best.coordinate, title, label, f"p{number}"))
-        for at, alternative in enumerate(prediction.alternatives):
+        for at, alternative in enumerate(() if is_batch else prediction.alternatives):
             title = f"Alternative {at + 1}: {alternative.place or alternative.coordinate}"
             others.append(
                 Mark("alternative", alternative.coordinate, title, str(at + 1), f"p{number}a{at}")

@@ -48,9 +48,9 @@ def _payloads() -> list[PointPayload]:
     near = [
         Coordinate(sign * (90.0 - gap), lon)
         for sign in (-1, 1)
-        for gap in (1e-8, 1e-3)
+        for gap in (1e-6, 1e-3)
         for lon in (-180.0, 0.0, 77.0)
-    ] + [Coordinate(lat, sign * (180.0 - 1e-8)) for sign in (-1, 1) for lat in (-60.0, 0.0, 45.0)]
+    ] + [Coordinate(lat, sign * (180.0 - 1e-6)) for sign in (-1, 1) for lat in (-60.0, 0.0, 45.0)]
     places = [*(Coordinate(*place) for place in zip(lat, lon, strict=True)), *GRID, *near]
     return [
         PointPayload(
