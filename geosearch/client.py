@@ -330,9 +330,7 @@ def read_moment(text: When, *, end_of_day: bool = False) -> datetime:
     """
     moment = text if isinstance(text, datetime) else parse_date_time(text)
     if moment is None:
-        raise InvalidInput(
-            f"{text!r} is not a time; write 2024-05-31 or 2024-05-31T18:30:00+02:00"
-        )
+        raise InvalidInput(f"{text!r} is not a time; write 2024-05-31 or 2024-05-31T18:30:00+02:00")
     if end_of_day and isinstance(text, str) and ":" not in text[10:]:
         moment += timedelta(days=1)
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,10 +1,10 @@
-"""Finding photos: by vector under a filter, spread over places, or newest first without a vector."""
+"""Finding photos: by vector under a filter, spread over places, or newest first."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ def find_similar(
     wanted = limit
     while True:
         found = planning.search(store, vector, where, wanted)
-        hits = found.hits
+        hits: Sequence[Hit] = found.hits
         if separation_km is not None:
             hits = _spread(hits, separation_km)
         # Thinning may leave too few: look further until there are enough or no more to look at.
@@ -94,7 +94,7 @@ def list_newest(
     )
 
 
-def _spread(hits: list[Hit], separation_km: float) -> list[Hit]:
+def _spread(hits: Sequence[Hit], separation_km: float) -> list[Hit]:
     kept: list[Hit] = []
     for hit in hits:
         here = hit.payload.coordinate
@@ -118,7 +118,7 @@ def _is_apart(fact: PhotoFact, kept: Iterable[PhotoFact], separation_km: float |
     )
 
 
-def _recorded(hits: list[Hit], catalogue: Catalogue) -> list[tuple[Hit, PhotoFact]]:
+def _recorded(hits: Sequence[Hit], catalogue: Catalogue) -> list[tuple[Hit, PhotoFact]]:
     facts = catalogue.facts([hit.id for hit in hits])
     for hit in hits:
         if hit.id not in facts:

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the scripts on the connection that `catalogue.session.migrate` hands over."""
+"""Alembic's entry: runs the scripts on the connection that `geosearch migrate` hands over."""
 
 from alembic import context
 

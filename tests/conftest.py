@@ -57,14 +57,14 @@ _numbers = itertools.count()
 
 
 @pytest.fixture
-def database_url(postgres: str) -> Iterator[str]:
+def database_url(postgres: str) -> str:
     """A database of its own for one test, with tables."""
     name = f"test_{next(_numbers)}"
     admin = open_engine(postgres)
     with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text(f"CREATE DATABASE {name} TEMPLATE migrated"))
     admin.dispose()
-    yield postgres.replace("/postgres?", f"/{name}?")
+    return postgres.replace("/postgres?", f"/{name}?")
 
 
 @pytest.fixture

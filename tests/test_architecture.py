@@ -131,7 +131,15 @@ def test_import_geosearch_loads_no_heavy_library() -> None:
 
 
 def test_help_loads_no_engine_and_no_model() -> None:
-    heavy = {"torch", "open_clip", "qdrant_client", "qdrant_edge", "sqlalchemy", "pydantic", "numpy"}
+    heavy = {
+        "torch",
+        "open_clip",
+        "qdrant_client",
+        "qdrant_edge",
+        "sqlalchemy",
+        "pydantic",
+        "numpy",
+    }
     script = (
         "import sys\nfrom geosearch.cli import main\ntry:\n    main(['--help'])\n"
         f"except SystemExit:\n    print(sorted({heavy!r} & set(sys.modules)), file=sys.stderr)"
@@ -143,7 +151,9 @@ def test_help_loads_no_engine_and_no_model() -> None:
     assert "ingest" in process.stdout
 
 
-@pytest.mark.parametrize("name", [name for name, path in MODULES.items() if "__all__" in path.read_text()])
+@pytest.mark.parametrize(
+    "name", [name for name, path in MODULES.items() if "__all__" in path.read_text()]
+)
 def test_all_names_what_is_there(name: str) -> None:
     from importlib import import_module
 
@@ -153,5 +163,7 @@ def test_all_names_what_is_there(name: str) -> None:
 
 
 def test_no_module_is_longer_than_400_lines() -> None:
-    long = {name: n for name, path in MODULES.items() if (n := len(path.read_text().splitlines())) > 400}
+    long = {
+        name: n for name, path in MODULES.items() if (n := len(path.read_text().splitlines())) > 400
+    }
     assert set(long) <= {"catalogue.repository", "ingest.pipeline"}, long

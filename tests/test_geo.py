@@ -29,7 +29,9 @@ def test_a_degree_along_the_equator_is_a_360th_of_the_circumference() -> None:
 
 
 def test_distance_is_short_across_the_antimeridian() -> None:
-    assert Coordinate(0, 179.5).distance_km(Coordinate(0, -179.5)) == pytest.approx(111.195, abs=0.001)
+    assert Coordinate(0, 179.5).distance_km(Coordinate(0, -179.5)) == pytest.approx(
+        111.195, abs=0.001
+    )
 
 
 def test_distance_between_the_poles_is_half_the_circumference() -> None:
@@ -69,7 +71,9 @@ def test_the_zero_vector_points_at_no_place() -> None:
 
 
 @given(lats, lons, st.floats(0, 360), st.floats(0, 20000))
-def test_a_destination_is_as_far_as_asked(lat: float, lon: float, bearing: float, km: float) -> None:
+def test_a_destination_is_as_far_as_asked(
+    lat: float, lon: float, bearing: float, km: float
+) -> None:
     start = Coordinate(lat, lon)
     assert destination(start, bearing_deg=bearing, distance_km=km).distance_km(
         start
@@ -99,7 +103,7 @@ def test_values_that_are_not_finite_are_refused(value: float) -> None:
 
 @pytest.mark.parametrize("lat", [90.0001, -91, 1e9])
 def test_latitude_outside_90_is_refused(lat: float) -> None:
-    with pytest.raises(InvalidCoordinate, match="outside -90..90"):
+    with pytest.raises(InvalidCoordinate, match="outside -90"):
         Coordinate(lat, 0)
 
 

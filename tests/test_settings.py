@@ -55,7 +55,9 @@ def test_home_is_absolute_and_knows_the_tilde() -> None:
 def test_every_setting_is_documented_with_its_default() -> None:
     text = DOCS.read_text()
     for name, field in Settings.model_fields.items():
-        row = next((line for line in text.splitlines() if f"`{PREFIX}{name.upper()}`" in line), None)
+        row = next(
+            (line for line in text.splitlines() if f"`{PREFIX}{name.upper()}`" in line), None
+        )
         assert row is not None, f"{PREFIX}{name.upper()} is not in docs/configuration.md"
         assert f"`{field.default}`" in row or (field.default is None and "none" in row), row
 

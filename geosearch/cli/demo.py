@@ -22,7 +22,6 @@ from geosearch.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from geosearch.client import GeoSearch
     from geosearch.geo import Coordinate
     from geosearch.ingest.sources import BadSource, PhotoSource
     from geosearch.records import IngestReport, Prediction, SearchResult

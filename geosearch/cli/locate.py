@@ -20,7 +20,10 @@ from geosearch.records import Prediction
     show_default=True,
 )
 @click.option(
-    "--map", "map_path", type=click.Path(path_type=Path), help="Write the answers on a map, as HTML."
+    "--map",
+    "map_path",
+    type=click.Path(path_type=Path),
+    help="Write the answers on a map, as HTML.",
 )
 @json_option
 def locate(images: tuple[Path, ...], form: str, map_path: Path | None, as_json: bool) -> int:

@@ -81,7 +81,8 @@ class Embedder:
         batch = torch.from_numpy(np.stack(pixels)).to(self.device)  # (n, size, size, 3)
         with torch.inference_mode():
             features = self._backbone.image_features(self.preprocess.normalize(batch))
-        return np.asarray(features.cpu().numpy(), dtype=np.float32)
+        on_host: NDArray[np.float32] = features.cpu().numpy()
+        return on_host  # (n, image_dim)
 
     def encode(self, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Prepared pictures to fused vectors (n, dim) float32, L2-normalised.
@@ -94,7 +95,8 @@ class Embedder:
 
     def embed(self, data: bytes) -> NDArray[np.float32]:
         """The bytes of one image file to its fused vector (dim,) float32."""
-        return self.encode([self.prepare(data)])[0]
+        vector: NDArray[np.float32] = self.encode([self.prepare(data)])[0]
+        return vector
 
     def _probe(self, dtype: torch.dtype) -> Callable[[], torch.Tensor]:
         """A run over fixed pictures in a dtype, to compare dtypes with.

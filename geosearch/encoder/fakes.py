@@ -36,7 +36,7 @@ class ColorGridEmbedder:
         return np.asarray(images.open_rgb(data).resize((GRID, GRID)))
 
     def encode(self, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """n of (GRID, GRID, 3) uint8 to fused vectors (n, dim) float32."""
+        """N of (GRID, GRID, 3) uint8 to fused vectors (n, dim) float32."""
         time.sleep(self._delay_s)
         colors = np.stack(pixels).reshape(len(pixels), -1)  # (n, GRID · GRID · 3)
         centred = colors.astype(np.float32) / 127.5 - 1.0
@@ -46,4 +46,5 @@ class ColorGridEmbedder:
 
     def embed(self, data: bytes) -> NDArray[np.float32]:
         """Bytes of one image file to its fused vector (dim,) float32."""
-        return self.encode([self.prepare(data)])[0]
+        vector: NDArray[np.float32] = self.encode([self.prepare(data)])[0]
+        return vector

@@ -64,7 +64,7 @@ class LiteBackbone:
 
     def image_features(self, pixels: torch.Tensor) -> torch.Tensor:
         """(n, 3, 224, 224) float32 to (n, 1280): mean over the 7 × 7 grid."""
-        grid = self._model.extract_features(pixels.to(self._device, self._dtype))
+        grid: torch.Tensor = self._model.extract_features(pixels.to(self._device, self._dtype))
         return grid.float().mean(dim=(2, 3))  # (n, 1280)
 
     def text_features(self, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Tables of labels: CSV and Parquet rows to photo sources, each bad row with its number and reason."""
+"""Tables of labels: CSV and Parquet rows to photo sources, bad rows with number and reason."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _claims(row: Mapping[str, Any]) -> Claims:
 
 
 def _number(cell: object, name: str) -> float | None:
-    """A cell as a number; a decimal comma counts as a point; a NaN is a mistake, a blank is none."""
+    """A cell as a number, with decimal point or comma; a NaN is a mistake, a blank is none."""
     if cell is None or isinstance(cell, bool):
         return None
     if isinstance(cell, str):
@@ -253,8 +253,8 @@ def _readable(path: Path) -> Iterator[None]:
         raise InvalidManifest(f"{path}: no such manifest") from error
     except UnicodeDecodeError as error:
         raise InvalidManifest(
-            f"{path} is not UTF-8 (byte {error.start} of a block is 0x{error.object[error.start]:02x});"
-            " save it as 'CSV UTF-8'"
+            f"{path} is not UTF-8 (it has a byte 0x{error.object[error.start]:02x} out of place); "
+            "save it as 'CSV UTF-8'"
         ) from error
     except csv.Error as error:
         raise InvalidManifest(f"{path} is not a readable table: {error}") from error

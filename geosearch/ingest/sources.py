@@ -238,7 +238,8 @@ def _stamp(status: os.stat_result) -> str | None:
 
 
 def _too_large(max_bytes: int) -> str:
-    return f"larger than the limit of {max_bytes // 1_000_000} MB; raise GEOSEARCH_MAX_FILE_MB to take it"
+    limit_mb = max_bytes // 1_000_000
+    return f"larger than the limit of {limit_mb} MB; raise GEOSEARCH_MAX_FILE_MB to take it"
 
 
 def _plain(error: OSError) -> str:

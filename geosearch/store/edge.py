@@ -6,11 +6,8 @@ One process opens a directory at a time; the engine keeps a lock on its write-ah
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import tempfile
-import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +18,7 @@ import numpy as np
 import qdrant_edge as edge
 from numpy.typing import NDArray
 
-from geosearch.errors import HomeLocked, IdentityMismatch, StorageFull, StoreError
+from geosearch.errors import HomeLocked, StorageFull, StoreError
 from geosearch.store.base import (
     Hit,
     PointPayload,
@@ -33,21 +30,33 @@ from geosearch.store.base import (
     ranked,
 )
 from geosearch.store.filters import Filter, to_qdrant
+from geosearch.store.manifest import (
+    MANIFEST,
+    check_manifest,
+    os_error,
+    remove_abandoned,
+    sync_directory,
+    write_manifest,
+)
 from geosearch.store.payload import INDEXED_FIELDS, from_stored, to_stored
 
 if TYPE_CHECKING:
     from qdrant_edge import ConditionType  # exists in the stubs only
 
-_MANIFEST = "collection.json"
 _SHARD = "shard"
 _SCHEMAS = {
     "geo": edge.PayloadSchemaType.Geo,
     "datetime": edge.PayloadSchemaType.Datetime,
     "keyword": edge.PayloadSchemaType.Keyword,
 }
+_PAYLOAD_BYTES = 2048
+"""Payload, its indexes and the links of the graph, for one point and with room to spare."""
+
+_RESERVE_BYTES = 128 * 2**20
+"""What the engine may take at any time for its log (two files of 32 MiB) and new chunks."""
+
 # Left to itself the engine takes ACORN only where it guesses that less than 0.4 of all match.
 _ACORN = edge.AcornSearchParams(enable=True, max_selectivity=1.0)
-_ABANDONED_AFTER_S = 3600.0
 
 
 class EdgeStore:
@@ -74,9 +83,10 @@ class EdgeStore:
         self.dim = dim
         self.identity = identity
         self._is_closed = False
-        if not (self.directory / _MANIFEST).exists():
+        if not (self.directory / MANIFEST).exists():
             _create(self.directory, dim=dim, identity=identity)
-        _check_manifest(self.directory, dim=dim, identity=identity)
+        check_manifest(self.directory, dim=dim, identity=identity)
+        self._require_room("open", 0)
         with _translated("open", self.directory):
             self._shard = edge.EdgeShard.load(str(self.directory / _SHARD))
 
@@ -85,6 +95,7 @@ class EdgeStore:
         check_points(points, self.dim)
         if not points:
             return
+        self._require_room("write to", 2 * len(points) * self._point_bytes)  # log and segment
         self._update(
             edge.UpdateOperation.upsert_points(
                 [
@@ -139,6 +150,7 @@ class EdgeStore:
 
     def set_payload(self, payloads: dict[UUID, PointPayload]) -> None:
         """Replace the payload of points without touching their vectors; unknown ids are ignored."""
+        self._require_room("write to", 2 * len(payloads) * _PAYLOAD_BYTES)
         # The engine refuses an operation on a point that it does not hold.
         for point_id in self.existing(payloads):
             self._update(
@@ -177,6 +189,7 @@ class EdgeStore:
 
     def optimize(self) -> None:
         """Build the graph over what was written since the last time; blocks until it stands."""
+        self._require_room("optimize", self.count() * self._point_bytes)  # a copy beside the old
         with _translated("optimize", self.directory):
             self._shard.optimize()
 
@@ -188,6 +201,20 @@ class EdgeStore:
         with _translated("close", self.directory):
             self._shard.flush()
             self._shard.close()
+
+    @property
+    def _point_bytes(self) -> int:
+        return 4 * self.dim + _PAYLOAD_BYTES
+
+    def _require_room(self, action: str, n_bytes: int) -> None:
+        """Refuse what may not fit: on a full disk the engine's memory maps kill the process."""
+        needed = n_bytes + _RESERVE_BYTES
+        free = shutil.disk_usage(self.directory).free
+        if free < needed:
+            raise StorageFull(
+                f"cannot {action} {self.directory}: {free >> 20} MiB are free on its disk and "
+                f"{(needed >> 20) + 1} MiB are needed; free some"
+            )
 
     def _update(self, operation: edge.UpdateOperation) -> None:
         with _translated("write to", self.directory):
@@ -204,14 +231,14 @@ def _create(directory: Path, *, dim: int, identity: str) -> None:
     try:
         if directory.exists() and any(directory.iterdir()):
             raise StoreError(
-                f"{directory} is not empty and has no {_MANIFEST}, so it is no vector store; give "
+                f"{directory} is not empty and has no {MANIFEST}, so it is no vector store; give "
                 "an empty or a new directory"
             )
         directory.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(directory)
+        remove_abandoned(directory)
         new = Path(tempfile.mkdtemp(prefix=f".{directory.name}.new-", dir=directory.parent))
     except OSError as error:
-        raise _os_error("create", directory, error) from error
+        raise os_error("create", directory, error) from error
     try:
         with _translated("create", directory):
             shard = edge.EdgeShard.create(str(new / _SHARD), _config(dim))
@@ -220,16 +247,12 @@ def _create(directory: Path, *, dim: int, identity: str) -> None:
                 shard.update(edge.UpdateOperation.create_field_index(name, _SCHEMAS[kind]))
             shard.flush()
             shard.close()
-        manifest = json.dumps({"format": 1, "identity": identity, "dim": dim}, indent=2)
-        with (new / _MANIFEST).open("w", encoding="utf-8") as file:
-            file.write(manifest)
-            file.flush()
-            os.fsync(file.fileno())
+        write_manifest(new, dim=dim, identity=identity)
         new.rename(directory)  # onto nothing or an empty directory; anything else is refused
-        _sync_directory(directory.parent)
+        sync_directory(directory.parent)
     except OSError as error:
-        if not (directory / _MANIFEST).exists():
-            raise _os_error("create", directory, error) from error
+        if not (directory / MANIFEST).exists():
+            raise os_error("create", directory, error) from error
         # Another process was quicker; its store is opened, and its lock decides who has it.
     finally:
         shutil.rmtree(new, ignore_errors=True)
@@ -240,40 +263,6 @@ def _config(dim: int) -> edge.EdgeConfig:
         vectors=edge.EdgeVectorParams(size=dim, distance=edge.Distance.Cosine),
         hnsw_config=edge.HnswIndexConfig(m=16, ef_construct=128, full_scan_threshold=10_000),
     )
-
-
-def _remove_abandoned(directory: Path) -> None:
-    """Clear away what processes that died while creating left behind."""
-    for path in directory.parent.glob(f".{directory.name}.new-*"):
-        # Younger ones may be in the making; it takes less than a second.
-        if time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S:
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _check_manifest(directory: Path, *, dim: int, identity: str) -> None:
-    path = directory / _MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        found_dim, found_identity = int(manifest["dim"]), str(manifest["identity"])
-    except OSError as error:
-        raise _os_error("read", path, error) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"{path} is damaged ({error!r}); move {directory} away and run geosearch reindex"
-        ) from error
-    if (found_identity, found_dim) != (identity, dim):
-        raise IdentityMismatch(
-            f"{directory} holds vectors of '{found_identity}' ({found_dim} numbers each), not of "
-            f"'{identity}' ({dim}); choose that encoder, or run geosearch reindex for this one"
-        )
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
@@ -299,12 +288,6 @@ def _translated(action: str, directory: Path) -> Iterator[None]:
                 f"cannot {action} {directory}: the disk is full; free some"
             ) from error
         raise StoreError(f"cannot {action} the vector store {directory}: {text}") from error
-
-
-def _os_error(action: str, path: Path, error: OSError) -> StorageFull | StoreError:
-    if error.errno == 28:  # ENOSPC
-        return StorageFull(f"cannot {action} {path}: the disk is full; free some")
-    return StoreError(f"cannot {action} {path}: {error.strerror}")
 
 
 def _filter(where: Filter | None) -> edge.Filter | None:

@@ -6,7 +6,6 @@ it must find. How an area is put to the engine is in `conditions.py`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -171,11 +170,12 @@ def matches(where: Filter | None, payloads: Sequence[PointPayload]) -> NDArray[n
         case Not(part):
             return ~matches(part, payloads)
         case TimeSpan(since, until):
-            first = -math.inf if since is None else since.timestamp()
-            end = math.inf if until is None else until.timestamp()
+            moments = [payload.captured_at for payload in payloads]
             return _each(
-                payload.captured_at is not None and first <= payload.captured_at.timestamp() < end
-                for payload in payloads
+                moment is not None
+                and (since is None or since <= moment)
+                and (until is None or moment < until)
+                for moment in moments
             )
         case Country(value):
             return _each(payload.country == value for payload in payloads)

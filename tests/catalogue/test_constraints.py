@@ -4,7 +4,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, insert, text
+from sqlalchemy import Connection, Engine, insert, text
 
 from geosearch.catalogue.models import Base, PhotoRow, SourceRow
 from geosearch.catalogue.session import migrate, session_scope, translated_errors
@@ -49,7 +49,9 @@ def test_a_good_row_is_taken(engine: Engine) -> None:
         ({"country": "Se"}, "country_is_iso"),
     ],
 )
-def test_the_database_itself_refuses(engine: Engine, changes: dict[str, Any], constraint: str) -> None:
+def test_the_database_itself_refuses(
+    engine: Engine, changes: dict[str, Any], constraint: str
+) -> None:
     with pytest.raises(CatalogueError, match=constraint):
         _write(engine, **changes)
 
@@ -61,9 +63,13 @@ def test_the_same_bytes_are_one_photo(engine: Engine) -> None:
 
 
 def test_a_source_without_a_photo_has_a_reason(engine: Engine) -> None:
-    with pytest.raises(CatalogueError, match="photo_or_error"), translated_errors():
-        with engine.begin() as connection:
-            connection.execute(insert(SourceRow).values(uri="/x.jpg"))
+    statement = insert(SourceRow).values(uri="/x.jpg")
+    with (
+        engine.connect() as connection,
+        pytest.raises(CatalogueError, match="photo_or_error"),
+        translated_errors(),
+    ):
+        connection.execute(statement)
 
 
 def test_migrations_build_exactly_the_models(engine: Engine) -> None:
@@ -100,17 +106,21 @@ def test_tables_of_a_newer_version_are_refused(engine: Engine) -> None:
 def test_a_missing_table_says_to_migrate(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE source"))
-    with pytest.raises(CatalogueError, match="geosearch migrate"):
-        with translated_errors(), engine.connect() as connection:
-            connection.execute(text("SELECT * FROM source"))
+    with engine.connect() as connection, pytest.raises(CatalogueError, match="geosearch migrate"):
+        _select(connection, "source")
+
+
+def _select(connection: Connection, table: str) -> None:
+    with translated_errors():
+        connection.execute(text(f"SELECT * FROM {table}"))
 
 
 def test_a_failed_transaction_leaves_nothing(engine: Engine) -> None:
     from sqlalchemy.orm import sessionmaker
 
     factory = sessionmaker(engine)
+    twice = [{"id": uuid4(), **GOOD}, {"id": uuid4(), **GOOD}]
     with pytest.raises(CatalogueError), session_scope(factory) as session:
-        session.execute(insert(PhotoRow).values(id=uuid4(), **GOOD))
-        session.execute(insert(PhotoRow).values(id=uuid4(), **GOOD))
+        session.execute(insert(PhotoRow), twice)
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM photo")).scalar() == 0

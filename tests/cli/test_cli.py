@@ -188,9 +188,7 @@ def test_locate_answers_in_the_agreed_form(run: Run, folder: Path, tmp_path: Pat
     assert [step["name"] for step in found["steps"]] == ["retrieval", "density", "uncertainty"]
 
 
-def test_locate_without_photos_to_compare_with_gives_no_coordinate(
-    run: Run, folder: Path
-) -> None:
+def test_locate_without_photos_to_compare_with_gives_no_coordinate(run: Run, folder: Path) -> None:
     code, out, _ = run("locate", folder / "lund-0.jpg", "--json")
     found = json.loads(out)
     assert code == 1
@@ -306,7 +304,9 @@ def test_the_sample_photos_are_all_accounted_for(run: Run, shared: Path) -> None
 def test_exif_of_the_sample_photos_agrees_with_their_labels(run: Run, shared: Path) -> None:
     labels = {
         row["path"].split("/")[1]: (float(row["lat"]), float(row["lon"]))
-        for row in csv.DictReader((shared / "photos" / "labels.csv").read_text("utf-8").splitlines())
+        for row in csv.DictReader(
+            (shared / "photos" / "labels.csv").read_text("utf-8").splitlines()
+        )
         if row["path"].startswith("exif/")
     }
     run("ingest", shared / "photos" / "exif")

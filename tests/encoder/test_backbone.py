@@ -51,7 +51,9 @@ def test_a_local_checkpoint_gives_open_clips_own_features(checkpoint: Path) -> N
     assert np.abs(backbone.text_features(["a street"])[0] - words).max() < 1e-4
 
 
-def test_the_identity_of_a_local_checkpoint_is_its_content(checkpoint: Path, tmp_path: Path) -> None:
+def test_the_identity_of_a_local_checkpoint_is_its_content(
+    checkpoint: Path, tmp_path: Path
+) -> None:
     renamed = tmp_path / "renamed.pt"
     renamed.write_bytes(checkpoint.read_bytes())
     torch.manual_seed(1)

@@ -70,7 +70,8 @@ def _png(image: Image.Image) -> bytes:
 def test_two_complete_vectors_have_the_mean_of_their_three_cosines() -> None:
     generator = np.random.default_rng(0)
     one, two = (
-        {name: generator.normal(size=(1, 8)).astype(np.float32) for name in BLOCKS} for _ in range(2)
+        {name: generator.normal(size=(1, 8)).astype(np.float32) for name in BLOCKS}
+        for _ in range(2)
     )
 
     def cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
@@ -136,7 +137,9 @@ def test_the_fastest_dtype_is_taken_only_while_it_says_the_same() -> None:
     cpu = torch.device("cpu")
     features = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
 
-    def prepare(cosine_loss: float, slow: set[torch.dtype]) -> Callable[..., Callable[[], torch.Tensor]]:
+    def prepare(
+        cosine_loss: float, slow: set[torch.dtype]
+    ) -> Callable[..., Callable[[], torch.Tensor]]:
         def of(dtype: torch.dtype) -> Callable[[], torch.Tensor]:
             def run() -> torch.Tensor:
                 time.sleep(0.05 if dtype in slow else 0.0)  # far above what a scheduler adds

@@ -1,4 +1,4 @@
-"""Killed at any moment, the same command finishes the job: catalogue and index as if undisturbed."""
+"""Killed at any moment, the same command finishes the job, as if undisturbed."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_disk_that_fills_up_stops_the_ingest_and_room_lets_it_finish(
 ) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=150m,mode=755", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=500m,mode=755", "tmpfs", str(disk)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("mounting a small disk is not allowed here")
     try:

@@ -98,7 +98,7 @@ def test_a_missing_file_is_a_reason(tmp_path: Path) -> None:
 
 def test_a_file_over_the_limit_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "x.jpg").write_bytes(b"x" * 2_000_001)
-    with pytest.raises(SourceUnreadable, match="limit of 2 MB.*GEOSEARCH_MAX_FILE_MB"):
+    with pytest.raises(SourceUnreadable, match=r"limit of 2 MB.*GEOSEARCH_MAX_FILE_MB"):
         _read(PhotoSource("x", tmp_path / "x.jpg"), max_bytes=2_000_000)
 
 

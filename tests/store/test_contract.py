@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -314,6 +315,23 @@ def test_a_full_disk_is_told_apart(directory: Path) -> None:
         edge_module._translated("write", directory),
     ):
         raise Exception("IO Error: No space left on device (os error 28)")
+
+
+def test_a_disk_that_is_nearly_full_stops_writing_and_loses_nothing(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_edge(directory)
+    store.upsert([point(1.0)])
+    with monkeypatch.context() as patched:
+        usage = shutil.disk_usage(directory)._replace(free=10 * 2**20)
+        patched.setattr(edge_module.shutil, "disk_usage", lambda _: usage)
+        for write in (lambda: store.upsert([point(2.0)]), store.optimize):
+            with pytest.raises(StorageFull, match="10 MiB are free"):
+                write()
+        assert store.count() == 1
+    store.upsert([point(2.0)])
+    assert store.count() == 2
+    store.close()
 
 
 def test_what_a_creation_that_died_left_behind_is_cleared_away(directory: Path) -> None:

@@ -82,6 +82,12 @@ def nearest(collection: Collection, vector: NDArray[np.float32], inside: list[bo
     return [int(n) for n in np.argsort(-scores)[: min(10, sum(inside))]]
 
 
+def norwegian(collection: Collection) -> NDArray[np.float32]:
+    """The vector of a photo in Norway."""
+    payloads = collection.payloads
+    return collection.vectors[next(n for n, p in enumerate(payloads) if p.country == "NO")]
+
+
 def recall(collection: Collection, where: Filter | None, inside: list[bool]) -> float:
     shares = []
     for vector in collection.vectors[::200]:
@@ -105,19 +111,36 @@ def test_many_matches_are_walked_with_acorn_and_all_points_without_it(
     collection: Collection,
 ) -> None:
     spy = Spy(collection.store)
-    assert planning.search(spy, collection.vectors[0], Country("SE")).plan is SearchMode.ACORN  # type: ignore[arg-type]
-    assert planning.search(spy, collection.vectors[0]).plan is SearchMode.HNSW  # type: ignore[arg-type]
-    assert spy.asked == [SearchMode.ACORN, SearchMode.HNSW]
+    # A Norwegian's neighbours are Norwegian, so none of the nearest of all points is a hit.
+    query = norwegian(collection)
+    assert planning.search(spy, query, Country("SE")).plan is SearchMode.ACORN  # type: ignore[arg-type]
+    assert planning.search(spy, query).plan is SearchMode.HNSW  # type: ignore[arg-type]
+    assert spy.asked == [SearchMode.HNSW, SearchMode.ACORN, SearchMode.HNSW]
+
+
+@pytest.mark.usefixtures("walks")
+def test_no_filtered_walk_is_made_where_the_nearest_of_all_points_match(
+    collection: Collection,
+) -> None:
+    swedish = next(n for n, payload in enumerate(collection.payloads) if payload.country == "SE")
+    spy = Spy(collection.store)
+    found = planning.search(spy, collection.vectors[swedish], Country("SE"), 10)  # type: ignore[arg-type]
+    assert spy.asked == [SearchMode.HNSW]
+    assert (found.plan, len(found.hits)) == (SearchMode.HNSW, 10)
+    inside = [payload.country == "SE" for payload in collection.payloads]
+    truth = nearest(collection, collection.vectors[swedish], inside)
+    assert [hit.id.int for hit in found.hits] == truth
 
 
 @pytest.mark.usefixtures("walks")
 def test_a_walk_that_returns_too_few_is_followed_by_an_exact_search(collection: Collection) -> None:
     spy = Spy(collection.store, walks_return=3)
-    found = planning.search(spy, collection.vectors[0], Country("SE"), 10)  # type: ignore[arg-type]
-    assert spy.asked == [SearchMode.ACORN, SearchMode.EXACT]
+    query = norwegian(collection)
+    found = planning.search(spy, query, Country("SE"), 10)  # type: ignore[arg-type]
+    assert spy.asked == [SearchMode.HNSW, SearchMode.ACORN, SearchMode.EXACT]
     assert found.plan is SearchMode.EXACT
     inside = [payload.country == "SE" for payload in collection.payloads]
-    assert [hit.id.int for hit in found.hits] == nearest(collection, collection.vectors[0], inside)
+    assert [hit.id.int for hit in found.hits] == nearest(collection, query, inside)
 
 
 @pytest.mark.usefixtures("walks")
