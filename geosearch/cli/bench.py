@@ -29,16 +29,16 @@ def bench(name: str, size: int | None, as_json: bool) -> int:
     """
     from geosearch.benchmarks import filters, ingest, startup
 
-    runs: dict[str, Callable[..., dict[str, Any]]] = {
-        "ingest": ingest.throughput,
-        "memory": ingest.memory,
-        "reingest": ingest.repetition,
-        "startup": startup.startup,
-        "filter-recall": filters.filter_recall,
-        "filter-correctness": filters.filter_correctness,
+    runs: dict[str, tuple[Callable[..., dict[str, Any]], str]] = {
+        "ingest": (ingest.throughput, "size"),
+        "memory": (ingest.memory, "size"),
+        "reingest": (ingest.repetition, "size"),
+        "startup": (startup.startup, "size"),
+        "filter-recall": (filters.filter_recall, "n"),
+        "filter-correctness": (filters.filter_correctness, "areas"),
     }
-    arguments = {} if size is None else {"size": size}
-    document = runs[name](progress=note, **arguments)
+    run, size_name = runs[name]
+    document = run(progress=note, **({} if size is None else {size_name: size}))
     if as_json:
         write_json(document)
         return 0

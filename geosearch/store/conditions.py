@@ -27,7 +27,7 @@ from geosearch.store.payload import NORTH_END, stored_locations
 
 _LON_LIMIT = 180.0 - SNAP_DEG / 2.0
 _LAT_LIMIT = 90.0 - SNAP_DEG / 2.0
-"""Shapes end half-way between the last place where points are kept and where hashing fails."""
+"""Shapes end half-way between the last place where points are kept and where the index fails."""
 
 _SPARE_DEG = 1e-4
 """Far more than rounding takes from the width of a circle that nearly reaches a pole."""

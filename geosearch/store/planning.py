@@ -50,7 +50,7 @@ UNFILTERED_EF = 512
 class PlannedHits:
     """Hits best first, how many points the filter matches, and how they were found.
 
-    `plan` is `HNSW` also where the nearest of all points matched, so that no filtered walk was made.
+    `plan` is `HNSW` also where the nearest of all points matched and no filtered walk was made.
     Where the graph is not built yet the engine compares with every match, whatever `plan` says;
     that is slower and no less right.
     """
