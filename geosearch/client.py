@@ -20,7 +20,7 @@ from geosearch.areas import BoundingBox, Circle, Polygon, areas_from_geojson
 from geosearch.errors import ConfigError, InvalidArea, InvalidInput, UnreadableImage
 from geosearch.geo import Coordinate
 from geosearch.ingest.manifest import read_manifest
-from geosearch.ingest.sources import BadSource, Claims, PhotoSource, scan
+from geosearch.ingest.sources import BadSource, Claims, PhotoSource, is_settled, scan
 from geosearch.localization.background import background_score
 from geosearch.localization.candidates import Neighbor
 from geosearch.localization.locator import Locator
@@ -84,6 +84,7 @@ class GeoSearch:
         manifest: PathLike | None = None,
         dataset: str | None = None,
         dry_run: bool = False,
+        settled_only: bool = False,
         progress: Callable[[IngestReport], None] | None = None,
     ) -> IngestReport:
         """Take in photos from files, folders and a manifest; doing it again changes nothing.
@@ -94,6 +95,8 @@ class GeoSearch:
                 first, and files of `paths` that it names are not counted twice.
             dataset: the name under which the photos can be searched.
             dry_run: only say what would happen.
+            settled_only: leave files that changed within the last seconds, as those that are still
+                being copied, for a later call.
             progress: called now and then with the counts so far.
 
         Raises:
@@ -102,6 +105,8 @@ class GeoSearch:
             StorageFull: no room left; the same call later goes on where this one stopped.
         """
         sources = photo_sources(paths, manifest=manifest, dataset=dataset)
+        if settled_only:
+            sources = (source for source in sources if is_settled(source))
         inputs = {
             "paths": [os.fsencode(path).decode(errors="replace") for path in _as_paths(paths)],
             "manifest": None if manifest is None else str(manifest),

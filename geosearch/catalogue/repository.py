@@ -176,40 +176,27 @@ class Catalogue:
     def record(
         self, photos: Sequence[PhotoDraft], sources: Sequence[SourceDraft], *, run_id: int
     ) -> None:
-        """Write photos and the sources that hold them, in one transaction."""
-        with session_scope(self._sessions) as session:
+        """Write photos and the sources that hold them, in one transaction.
+
+        Not yet durable: `mark_indexed` is, and with it everything before.
+        """
+        with session_scope(self._sessions, is_durable=False) as session:
+            # Rows as parameters and not as one long VALUES: compiled once, sent in a pipeline.
             if photos:
-                statement = upsert(PhotoRow).values([_values(photo) for photo in photos])
-                changes = {
-                    name: statement.excluded[name]
-                    for name in _values(photos[0])
-                    if name not in ("id", "sha256")
-                }
-                session.execute(
-                    statement.on_conflict_do_update(
-                        index_elements=[PhotoRow.id], set_=changes | {"updated_at": func.now()}
-                    )
-                )
+                session.execute(_WRITE_PHOTO, [_values(photo) for photo in photos])
             if sources:
-                rows = {
-                    source.uri: {
-                        "uri": source.uri,
-                        "signature": source.signature,
-                        "photo_id": source.photo_id,
-                        "error": source.error,
-                        "run_id": run_id,
-                    }
-                    for source in sources
-                }
-                seen = upsert(SourceRow).values(list(rows.values()))
                 session.execute(
-                    seen.on_conflict_do_update(
-                        index_elements=[SourceRow.uri],
-                        set_={
-                            name: seen.excluded[name]
-                            for name in ("signature", "photo_id", "error", "run_id")
-                        },
-                    )
+                    _WRITE_SOURCE,
+                    [
+                        {
+                            "uri": source.uri,
+                            "signature": source.signature,
+                            "photo_id": source.photo_id,
+                            "error": source.error,
+                            "run_id": run_id,
+                        }
+                        for source in sources
+                    ],
                 )
 
     def refuse_source(self, uri: str, reason: str, *, run_id: int) -> None:
@@ -231,12 +218,12 @@ class Catalogue:
 
     def touch_sources(self, uris: Collection[str], *, run_id: int) -> None:
         """Note that unchanged sources were seen by a run."""
-        with session_scope(self._sessions) as session:
+        with session_scope(self._sessions, is_durable=False) as session:
             session.execute(update(SourceRow).where(SourceRow.uri.in_(uris)).values(run_id=run_id))
 
     def mark_embedded(self, ids: Collection[UUID], *, encoder: str) -> None:
         """The points of these photos are written, not yet known to be durable."""
-        with session_scope(self._sessions) as session:
+        with session_scope(self._sessions, is_durable=False) as session:
             session.execute(
                 upsert(EmbeddingRow)
                 .values([{"photo_id": i, "encoder": encoder, "point_id": i} for i in ids])
@@ -350,6 +337,21 @@ class Catalogue:
                 return None
             return {column.name: getattr(row, column.name) for column in row.__table__.columns}
 
+
+def _upsert(table: type[PhotoRow] | type[SourceRow], key: str, *fixed: str) -> Any:
+    """Insert a row, or replace all its columns but `key`, `fixed` and the time of creation."""
+    statement = upsert(table)
+    kept = {key, "created_at", *fixed}
+    changes: dict[str, Any] = {
+        column.name: func.now() if column.name == "updated_at" else statement.excluded[column.name]
+        for column in table.__table__.columns
+        if column.name not in kept
+    }
+    return statement.on_conflict_do_update(index_elements=[key], set_=changes)
+
+
+_WRITE_PHOTO = _upsert(PhotoRow, "id", "sha256", "attempts")
+_WRITE_SOURCE = _upsert(SourceRow, "uri")
 
 _FACTS = (
     PhotoRow.id,

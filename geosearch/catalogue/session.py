@@ -70,12 +70,20 @@ def translated_errors() -> Iterator[None]:
 
 
 @contextmanager
-def session_scope(factory: sessionmaker[Session]) -> Iterator[Session]:
+def session_scope(factory: sessionmaker[Session], *, is_durable: bool = True) -> Iterator[Session]:
     """One transaction: committed when the block ends, rolled back when it raises.
 
     Never hold one across encoding or a network call.
+
+    Args:
+        factory: makes the session.
+        is_durable: wait until the commit is on disk. Without it a crash of the *server* may lose
+            the commit, but never keep a later one and lose this one; a crash of this process loses
+            nothing either way.
     """
     with translated_errors(), factory() as session, session.begin():
+        if not is_durable:
+            session.execute(text("SET LOCAL synchronous_commit TO OFF"))
         yield session
 
 

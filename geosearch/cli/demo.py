@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 from collections.abc import Iterator
@@ -84,7 +85,10 @@ def demo(photos: Path | None, output: Path, as_json: bool) -> int:
     from geosearch.client import GeoSearch
 
     encoder = os.environ.get("GEOSEARCH_ENCODER", "lite")
-    with GeoSearch(home=output.absolute() / "home", encoder=encoder) as geosearch:
+    name = "home"
+    if photos is not None:  # your photos and the postcards are not to be each other's neighbours
+        name += "-" + hashlib.sha256(os.fsencode(photos.absolute())).hexdigest()[:8]
+    with GeoSearch(home=output.absolute() / name, encoder=encoder) as geosearch:
         if photos is None:
             folder, unknown = _draw(output)
         else:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
+from time import sleep as _wait
 
 import click
 
@@ -55,8 +55,8 @@ def ingest(
         report = once()
         _show(report, as_json=as_json and not watch)
         while watch:
-            time.sleep(WATCH_INTERVAL_S)
-            report = geosearch.ingest(paths, manifest=manifest, dataset=dataset)
+            _wait(WATCH_INTERVAL_S)
+            report = geosearch.ingest(paths, manifest=manifest, dataset=dataset, settled_only=True)
             if report.indexed or report.updated:
                 _show(report, as_json=False)
     return 1 if report.failed else 0

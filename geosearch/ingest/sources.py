@@ -168,6 +168,16 @@ def signature_of(path: Path) -> str | None:
     return None if None in parts else "+".join(part for part in parts if part)
 
 
+def is_settled(source: PhotoSource | BadSource) -> bool:
+    """Whether a file has stayed as it is for a while; anything but a file has."""
+    if isinstance(source, BadSource) or source.path is None:
+        return True
+    try:
+        return signature_of(source.path) is not None
+    except SourceUnreadable:
+        return True  # reading it will say why
+
+
 def read_source(source: PhotoSource, *, max_bytes: int, url_timeout_s: float) -> Content:
     """The bytes of a source and what they say; safe to call from many threads.
 
@@ -195,11 +205,14 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            data = b"" if size > max_bytes else file.read(max_bytes + 1)
+            # One byte more than there should be tells a file that grows while it is read.
+            data = b"" if size > max_bytes else file.read(size + 1)
     except OSError as error:
         raise SourceUnreadable(_plain(error)) from error
-    if size > max_bytes or len(data) > max_bytes:
+    if size > max_bytes:
         raise SourceUnreadable(_too_large(max_bytes))
+    if len(data) != size:
+        raise SourceUnreadable("it changed while it was read; run the same command again")
     return data
 
 

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from geosearch.errors import HomeLocked, StorageFull, StoreError
 from geosearch.store.base import (
+    INT8_QUANTILE,
+    OVERSAMPLING,
     Hit,
     PointPayload,
     SearchMode,
@@ -57,6 +59,7 @@ _RESERVE_BYTES = 128 * 2**20
 
 # Left to itself the engine takes ACORN only where it guesses that less than 0.4 of all match.
 _ACORN = edge.AcornSearchParams(enable=True, max_selectivity=1.0)
+_RESCORED = edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
 
 
 class EdgeStore:
@@ -126,6 +129,7 @@ class EdgeStore:
                 hnsw_ef=ef,
                 exact=mode is SearchMode.EXACT,
                 acorn=_ACORN if mode is SearchMode.ACORN else None,
+                quantization=_RESCORED,
             ),
             with_payload=True,
         )
@@ -262,6 +266,9 @@ def _config(dim: int) -> edge.EdgeConfig:
     return edge.EdgeConfig(
         vectors=edge.EdgeVectorParams(size=dim, distance=edge.Distance.Cosine),
         hnsw_config=edge.HnswIndexConfig(m=16, ef_construct=128, full_scan_threshold=10_000),
+        quantization_config=edge.ScalarQuantizationConfig(
+            type=edge.ScalarType.Int8, quantile=INT8_QUANTILE, memory=edge.Memory.Cached
+        ),
     )
 
 

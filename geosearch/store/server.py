@@ -19,6 +19,8 @@ from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
 from geosearch.errors import ConfigError, IdentityMismatch, StorageFull, StoreError
 from geosearch.store.base import (
+    INT8_QUANTILE,
+    OVERSAMPLING,
     Hit,
     PointPayload,
     SearchMode,
@@ -125,7 +127,12 @@ class ServerStore:
             return []
         # By itself the engine takes ACORN only where it guesses that less than 0.4 of all match.
         acorn = models.AcornSearchParams(enable=mode is SearchMode.ACORN, max_selectivity=1.0)
-        params = models.SearchParams(hnsw_ef=ef, exact=mode is SearchMode.EXACT, acorn=acorn)
+        params = models.SearchParams(
+            hnsw_ef=ef,
+            exact=mode is SearchMode.EXACT,
+            acorn=acorn,
+            quantization=models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING),
+        )
         with self._request("search"):
             found = self._client.query_points(
                 self.collection,
@@ -230,6 +237,11 @@ class ServerStore:
                     self.collection,
                     vectors_config=models.VectorParams(
                         size=self.dim, distance=models.Distance.COSINE
+                    ),
+                    quantization_config=models.ScalarQuantization(
+                        scalar=models.ScalarQuantizationConfig(
+                            type=models.ScalarType.INT8, quantile=INT8_QUANTILE, always_ram=True
+                        )
                     ),
                     # A filter on a field without an index would read every payload.
                     strict_mode_config=models.StrictModeConfig(

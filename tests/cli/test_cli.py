@@ -243,6 +243,26 @@ def test_status_and_export_tell_what_is_there(run: Run, folder: Path, tmp_path: 
     assert len(json.loads(path.read_text())["features"]) == 13
 
 
+def test_watch_takes_in_what_arrives_until_interrupted(
+    run: Run, folder: Path, make_jpeg: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from geosearch.cli import ingest as module
+    from geosearch.ingest import sources
+
+    monkeypatch.setattr(sources, "SETTLED_AFTER_S", 0.0)
+    arrivals = [make_jpeg(77, gps=(1, 2)), make_jpeg(78, gps=(3, 4))]
+
+    def arrive(_: float) -> None:
+        if not arrivals:
+            raise KeyboardInterrupt
+        (folder / f"new-{len(arrivals)}.jpg").write_bytes(arrivals.pop())
+
+    monkeypatch.setattr(module, "_wait", arrive)
+    code, out, _ = run("ingest", folder, "--watch")
+    assert code == 130
+    assert [line.split(": ")[1].split(" ")[0] for line in out.splitlines()] == ["12", "1", "1"]
+
+
 def test_config_masks_secrets(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GEOSEARCH_QDRANT_API_KEY", "swordfish")
     for options in ([], ["--json"]):

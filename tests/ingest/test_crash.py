@@ -73,7 +73,7 @@ def test_killed_at_ten_random_moments_an_ingest_ends_as_if_undisturbed(
         )
 
     undisturbed = start(tmp_path / "undisturbed")
-    assert undisturbed.communicate(timeout=120)[0] == b"ready\ndone\n"
+    assert undisturbed.communicate(timeout=600)[0] == b"ready\ndone\n"
 
     chance = random.Random(20260)
     home = tmp_path / "disturbed"
@@ -90,7 +90,7 @@ def test_killed_at_ten_random_moments_an_ingest_ends_as_if_undisturbed(
     assert killed_at_work >= KILLS // 2, "the runs were over before they could be killed"
 
     last = start(home)
-    assert last.communicate(timeout=120)[0] == b"ready\ndone\n"
+    assert last.communicate(timeout=600)[0] == b"ready\ndone\n"
     assert _state(home) == _state(tmp_path / "undisturbed")
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from geosearch.encoder.fakes import ColorGridEmbedder
 from geosearch.errors import ConfigError, StorageFull
 from geosearch.geo import Coordinate
 from geosearch.ingest import sources
+from geosearch.ingest.sources import path_of
 from geosearch.records import IngestReport, LabelSource, photo_id
 from geosearch.services import Services
 from geosearch.store.base import VectorPoint
@@ -248,6 +250,27 @@ def test_a_dry_run_counts_and_writes_nothing(
 def test_nothing_to_ingest_is_said(geosearch: GeoSearch) -> None:
     with pytest.raises(ConfigError, match="name files or folders"):
         geosearch.ingest()
+
+
+def test_a_name_that_is_not_utf8_survives_the_way_through_the_record(
+    geosearch: GeoSearch, tmp_path: Path, make_jpeg: MakeJpeg
+) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg"))
+    path.write_bytes(make_jpeg(1, gps=(1, 2)))
+    assert _counts(geosearch.ingest(tmp_path)) == {"indexed": 1}
+    assert _counts(geosearch.ingest(tmp_path)) == {"duplicates": 1}
+    [hit] = geosearch.search(image=path).hits
+    assert path_of(hit.photo.path) == path
+    [answer] = geosearch.locate(path)
+    assert answer.image == hit.photo.path
+
+
+def test_files_that_are_still_being_copied_can_be_left_for_later(
+    geosearch: GeoSearch, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "SETTLED_AFTER_S", 60.0)
+    assert geosearch.ingest(folder, settled_only=True).scanned == 0
+    assert geosearch.ingest(folder).scanned == 12
 
 
 def test_runs_are_recorded_with_their_counts(
