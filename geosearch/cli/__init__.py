@@ -15,6 +15,7 @@ COMMANDS = {
     "ingest": ("ingest", "Take photos in from folders, files and manifests."),
     "search": ("search", "Find photos by look, place, time and more."),
     "locate": ("locate", "Say where photos were taken."),
+    "evaluate": ("evaluate", "Measure how right the answers are."),
     "status": ("catalogue", "Show what the catalogue holds."),
     "retry": ("ingest", "Take in again what was interrupted or failed."),
     "export": ("catalogue", "Write the catalogue as CSV or GeoJSON."),
