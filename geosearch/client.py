@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
+import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +41,8 @@ from geosearch.store.filters import (
     within_any,
 )
 from geosearch.times import parse_date_time
+
+logger = logging.getLogger(__name__)
 
 PathLike: TypeAlias = str | os.PathLike[str]
 When: TypeAlias = str | datetime
@@ -122,10 +126,17 @@ class GeoSearch:
         """Take in again what was interrupted, and with `failed` also what failed."""
         return self.services.pipeline.retry(failed=failed, progress=progress)
 
+    def reindex(self, *, progress: Callable[[IngestReport], None] | None = None) -> IngestReport:
+        """Fill the index of the encoder in use with the photos that it lacks."""
+        return self.services.pipeline.reindex(progress=progress)
+
     def search(
         self,
         *,
         image: PathLike | bytes | None = None,
+        text: str | None = None,
+        at: Place | None = None,
+        weights: Mapping[str, float] | None = None,
         near: Place | None = None,
         radius_km: float | None = None,
         bbox: str | tuple[float, float, float, float] | None = None,
@@ -139,10 +150,13 @@ class GeoSearch:
         k: int = 10,
         diverse: bool = False,
     ) -> SearchResult:
-        """Find photos by look, or newest first without `image`, under all the filters given.
+        """Find photos by look, words and place, or newest first, under all the filters given.
 
         Args:
-            image: a file or its bytes.
+            image: find photos that look like this file, or these bytes.
+            text: find photos that show this.
+            at: find photos that look as if taken around here, wherever they were.
+            weights: how much `image`, `text` and `gps` count, 1 each unless told.
             near: centre (lat, lon) of a circle; distances are measured from it.
             radius_km: its radius.
             bbox: west, south, east, north in degrees; west > east crosses ±180.
@@ -174,7 +188,8 @@ class GeoSearch:
             None if author is None else Author(author),
         )
         separation_km = retrieval.SEPARATION_KM if diverse else None
-        if image is None:
+        query = self._query(image, text, at, weights)
+        if query is None:
             return retrieval.list_newest(
                 self.services.catalogue,
                 where=where,
@@ -182,10 +197,11 @@ class GeoSearch:
                 separation_km=separation_km,
                 center=center,
             )
+        self._warn_of_missing_photos()
         return retrieval.find_similar(
             self.services.store,
             self.services.catalogue,
-            self.services.embedder.embed(_bytes(image)),
+            query,
             where=where,
             limit=k,
             separation_km=separation_km,
@@ -206,6 +222,7 @@ class GeoSearch:
         Raises:
             ConfigError: a path does not exist.
         """
+        self._warn_of_missing_photos()
         locator = self._locator(where)
         for source in scan(_as_paths(images)):
             if isinstance(source, BadSource):
@@ -230,6 +247,52 @@ class GeoSearch:
                 {"path": path, "reason": reason} for path, reason in catalogue.last_errors()
             ],
         }
+
+    def _warn_of_missing_photos(self) -> None:
+        """Say so when the index of this encoder is not yet filled, as after activating another."""
+        indexed = self.services.catalogue.counts()["indexed"]
+        found = self.services.store.count()
+        if found < indexed:
+            logger.warning(
+                "%d of %d photos are not in the index of this encoder; run: geosearch reindex",
+                indexed - found,
+                indexed,
+            )
+
+    def _query(
+        self,
+        image: PathLike | bytes | None,
+        text: str | None,
+        at: Place | None,
+        weights: Mapping[str, float] | None,
+    ) -> NDArray[np.float32] | None:
+        """The weighted sum of what is asked for (dim,); None when only filters are given."""
+        parts: dict[str, Callable[[], NDArray[np.float32]]] = {}
+        if image is not None:
+            parts["image"] = lambda: self.services.embedder.embed(_bytes(image))
+        if text is not None:
+            if not text.strip():
+                raise ConfigError("the text to search for is empty; say what the photos show")
+            parts["text"] = lambda: self.services.embedder.encode_texts([text])[0]
+        if at is not None:
+            parts["gps"] = lambda: self.services.embedder.encode_locations([_coordinate(at)])[0]
+        weights = dict(weights or {})
+        unused = set(weights) - set(parts)
+        if unused:
+            raise ConfigError(
+                f"a weight is given for {', '.join(sorted(unused))}, which is not asked for; "
+                "weights are for image, text and gps"
+            )
+        counted = {name: weights.get(name, 1.0) for name in parts}
+        if not all(math.isfinite(weight) and weight >= 0.0 for weight in counted.values()) or (
+            parts and not any(counted.values())
+        ):
+            raise ConfigError(f"weights {counted}: give numbers of 0 or more, not all of them 0")
+        if not parts:
+            return None
+        asked = [counted[name] * make() for name, make in parts.items() if counted[name]]
+        query: NDArray[np.float32] = np.sum(asked, axis=0, dtype=np.float32)
+        return query
 
     def _locator(self, where: Filter | None) -> Locator:
         services = self.services

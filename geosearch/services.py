@@ -144,9 +144,11 @@ class Services:
 
 def _load_embedder(settings: Settings) -> Embedder:
     from geosearch.encoder.embedder import load_embedder
+    from geosearch.encoder.registry import Registry
 
     return load_embedder(
         settings.encoder,
+        checkpoint=Registry(settings.home).active(),
         device=settings.device,
         dtype=settings.dtype,
         max_pixels=settings.max_pixels,

@@ -41,6 +41,7 @@ SOLE_IMPORTERS = {
     "httpx": "ingest.sources",
     "pyarrow": "ingest.manifest",
     "matplotlib": "evaluation.figures",
+    "accelerate": "encoder.workers",
 }
 
 

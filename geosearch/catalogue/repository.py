@@ -171,6 +171,22 @@ class Catalogue:
             rows = session.scalars(query.order_by(PhotoRow.id).limit(limit)).all()
             return [_draft(row) for row in rows]
 
+    def not_embedded(
+        self, *, encoder: str, after: UUID | None = None, limit: int = 256
+    ) -> list[PhotoDraft]:
+        """Indexed photos that the index of an encoder lacks, by id, beginning after one."""
+        has_embedding = (
+            select(EmbeddingRow.photo_id)
+            .where(EmbeddingRow.photo_id == PhotoRow.id, EmbeddingRow.encoder == encoder)
+            .exists()
+        )
+        query = select(PhotoRow).where(PhotoRow.state == str(PhotoState.INDEXED), ~has_embedding)
+        if after is not None:
+            query = query.where(PhotoRow.id > after)
+        with session_scope(self._sessions) as session:
+            rows = session.scalars(query.order_by(PhotoRow.id).limit(limit)).all()
+            return [_draft(row) for row in rows]
+
     # Writing
 
     def record(

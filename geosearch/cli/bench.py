@@ -9,7 +9,10 @@ import click
 
 from geosearch.cli.output import json_option, note, write_json
 
-NAMES = ("ingest", "memory", "reingest", "startup", "filter-recall", "filter-correctness")
+NAMES = (
+    "ingest", "memory", "reingest", "startup", "filter-recall", "filter-correctness", "train",
+    "location",
+)  # fmt: skip
 
 
 @click.command()
@@ -26,8 +29,10 @@ def bench(name: str, size: int | None, as_json: bool) -> int:
     startup             --help, import geosearch
     filter-recall       recall and time of filtered searches against exact ones
     filter-correctness  points missed or extra under circles, boxes and polygons
+    train               training from cached features against the backbone in the loop
+    location            coordinates a second of the location encoder against GeoCLIP's
     """
-    from geosearch.benchmarks import filters, ingest, startup
+    from geosearch.benchmarks import filters, ingest, location, startup, training
 
     runs: dict[str, tuple[Callable[..., dict[str, Any]], str]] = {
         "ingest": (ingest.throughput, "size"),
@@ -36,6 +41,8 @@ def bench(name: str, size: int | None, as_json: bool) -> int:
         "startup": (startup.startup, "size"),
         "filter-recall": (filters.filter_recall, "n"),
         "filter-correctness": (filters.filter_correctness, "areas"),
+        "train": (training.training_speed, "size"),
+        "location": (location.location_speed, "size"),
     }
     run, size_name = runs[name]
     document = run(progress=note, **({} if size is None else {size_name: size}))

@@ -12,6 +12,15 @@ from geosearch.records import SearchResult
 
 @click.command()
 @click.option("--image", type=click.Path(path_type=Path), help="Find photos that look like this.")
+@click.option("--text", help="Find photos that show this (CLIP encoders, or trained heads).")
+@click.option(
+    "--at", metavar="LAT,LON", help="Find photos that look as if taken around here (trained heads)."
+)
+@click.option(
+    "--weights",
+    metavar="image=1,text=1,gps=1",
+    help="How much --image, --text and --at count in a mix.",
+)
 @click.option("--near", metavar="LAT,LON", help="Centre of a circle, in decimal degrees.")
 @click.option("--radius-km", type=float, help="Radius of the circle around --near.")
 @click.option("--bbox", metavar="W,S,E,N", help="A box; W > E crosses the antimeridian.")
@@ -38,6 +47,9 @@ from geosearch.records import SearchResult
 @json_option
 def search(
     image: Path | None,
+    text: str | None,
+    at: str | None,
+    weights: str | None,
     near: str | None,
     radius_km: float | None,
     bbox: str | None,
@@ -53,9 +65,9 @@ def search(
     map_path: Path | None,
     as_json: bool,
 ) -> int:
-    """Find photos that look like --image and match every filter given.
+    """Find photos by look (--image), words (--text) and place (--at) that match every filter.
 
-    Without --image nothing is compared: matching photos are listed, newest first.
+    With filters alone nothing is compared: matching photos are listed, newest first.
     """
     from geosearch import exports
     from geosearch.client import GeoSearch
@@ -64,6 +76,9 @@ def search(
     with GeoSearch() as geosearch:
         result = geosearch.search(
             image=image,
+            text=text,
+            at=None if at is None else parse_coordinate(at),
+            weights=None if weights is None else _weights(weights),
             near=None if near is None else parse_coordinate(near),
             radius_km=radius_km,
             bbox=bbox,
@@ -79,7 +94,8 @@ def search(
     if map_path is not None:
         from geosearch.worldmap import render_search_html
 
-        title = f"Photos like {image.name}" if image is not None else "Photos, newest first"
+        is_asked = image is not None or text is not None or at is not None
+        title = "Photos found" if is_asked else "Photos, newest first"
         map_path.write_text(render_search_html(result, title=title), encoding="utf-8")
         note(f"map: {map_path.absolute()}")
     match "json" if as_json else form:
@@ -94,6 +110,20 @@ def search(
         case _:
             show_result(result)
     return 0
+
+
+def _weights(text: str) -> dict[str, float]:
+    """Read ``image=1,text=0.5``."""
+    weights = {}
+    for part in text.split(","):
+        name, _, number = part.partition("=")
+        try:
+            weights[name.strip()] = float(number)
+        except ValueError:
+            raise click.BadParameter(
+                f"{part!r} is no weight; write image=1,text=0.5,gps=2", param_hint="--weights"
+            ) from None
+    return weights
 
 
 def show_result(result: SearchResult) -> None:

@@ -36,6 +36,7 @@ class ClipBackbone:
     """
 
     may_be_halved = True
+    has_joint_space = True
 
     def __init__(self, spec: str) -> None:
         architecture, _, pretrained = spec.partition("/")

@@ -18,7 +18,8 @@ class Backbone(Protocol):
     """A frozen pair of image and text encoder.
 
     `name`, `weights` and `activation` enter the encoder identity; `may_be_halved` tells whether
-    16-bit formats may be tried for speed.
+    16-bit formats may be tried for speed, `has_joint_space` whether images and texts
+    can be compared as they are.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Backbone(Protocol):
     image_dim: int
     text_dim: int
     may_be_halved: bool
+    has_joint_space: bool
 
     def image_features(self, pixels: torch.Tensor) -> torch.Tensor:
         """(n, 3, size, size) float32, scaled by `preprocess`, to (n, image_dim), not normalised."""

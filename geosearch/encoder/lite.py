@@ -37,6 +37,7 @@ class LiteBackbone:
     text_dim = 384
     # bfloat16 is twice as fast here, but moves single features by 0.2 (cosine 0.996 on noise).
     may_be_halved = False
+    has_joint_space = False
 
     def __init__(self) -> None:
         try:

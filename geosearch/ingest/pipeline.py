@@ -160,6 +160,17 @@ class Pipeline:
         states = [PhotoState.PENDING, PhotoState.FAILED] if failed else [PhotoState.PENDING]
         return self.run(self._recorded(states), inputs={"retry": [*states]}, progress=progress)
 
+    def reindex(self, *, progress: Progress | None = None) -> IngestReport:
+        """Take in what the catalogue holds and the index of this encoder does not."""
+
+        def missing() -> Iterator[PhotoSource]:
+            after: UUID | None = None
+            while photos := self._catalogue.not_embedded(encoder=self._identity, after=after):
+                after = photos[-1].id
+                yield from (PhotoSource(photo.uri, path_of(photo.uri)) for photo in photos)
+
+        return self.run(missing(), inputs={"reindex": self._identity}, progress=progress)
+
     def _recorded(self, states: list[PhotoState]) -> Iterator[PhotoSource]:
         after: UUID | None = None
         while photos := self._catalogue.unfinished(states, after=after):

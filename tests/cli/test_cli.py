@@ -337,3 +337,35 @@ def test_exif_of_the_sample_photos_agrees_with_their_labels(run: Run, shared: Pa
     for name, row in read.items():
         assert float(row["lat"]) == pytest.approx(labels[name][0], abs=1e-4)
         assert float(row["lon"]) == pytest.approx(labels[name][1], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--weights", "text=1"], "not asked for"),
+        (["--weights", "image"], "is no weight"),
+        (["--text", "  "], "empty"),
+        (["--at", "95,0"], "latitude 95"),
+    ],
+)
+def test_a_mix_that_makes_no_sense_is_exit_code_2(run: Run, options: list[str], words: str) -> None:
+    code, _, err = run("search", *options)
+    assert code == 2
+    assert words in err
+
+
+def test_weights_move_a_mix_between_its_parts(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A text that means the colours of another photo pulls the answer towards it."""
+    run("ingest", folder)
+    suva = ColorGridEmbedder().embed((folder / "suva-0.jpg").read_bytes())
+    monkeypatch.setattr(
+        ColorGridEmbedder, "encode_texts", lambda _, texts: suva[None], raising=False
+    )
+    image = folder / "lund-0.jpg"
+    for weights, city in (("image=1,text=0.1", "lund"), ("image=0.1,text=1", "suva")):
+        found = _json(
+            run("search", "--image", image, "--text", "x", "--weights", weights, "-k", 3, "--json")
+        )
+        assert {Path(hit["path"]).name.split("-")[0] for hit in found["hits"]} == {city}

@@ -295,6 +295,22 @@ def test_another_encoder_has_an_index_of_its_own(services: Services, folder: Pat
         _assert_catalogue_and_index_agree(second)
 
 
+def test_reindex_fills_the_index_of_another_encoder_and_a_search_before_says_so(
+    services: Services, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    GeoSearch(services).ingest(folder)
+    other = Services(services.settings, load_embedder=lambda _: ColorGridEmbedder("2"))
+    services.close()
+    with other:
+        second = GeoSearch(other)
+        assert second.search(image=folder / "lund-0.jpg").hits == ()
+        assert "12 of 12 photos are not in the index" in caplog.text
+        assert _counts(second.reindex()) == {"indexed": 12}
+        assert _counts(second.reindex()) == {}
+        assert len(second.search(image=folder / "lund-0.jpg", k=12).hits) == 12
+        _assert_catalogue_and_index_agree(second)
+
+
 def test_a_full_disk_stops_the_run_and_the_same_call_finishes_it(
     geosearch: GeoSearch, folder: Path, monkeypatch: pytest.MonkeyPatch, make_jpeg: MakeJpeg
 ) -> None:
