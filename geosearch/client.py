@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
@@ -17,9 +15,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from geosearch import retrieval
-from geosearch.areas import BoundingBox, Circle, Polygon, areas_from_geojson
-from geosearch.errors import ConfigError, InvalidArea, InvalidInput, UnreadableImage
+from geosearch import criteria, retrieval
+from geosearch.criteria import PathLike, When
+from geosearch.errors import ConfigError, InvalidInput, UnreadableImage
 from geosearch.geo import Coordinate
 from geosearch.ingest.manifest import read_manifest
 from geosearch.ingest.sources import BadSource, Claims, PhotoSource, is_settled, scan
@@ -35,17 +33,13 @@ from geosearch.store.filters import (
     Country,
     Dataset,
     Filter,
-    TimeSpan,
     Within,
     all_of,
     within_any,
 )
-from geosearch.times import parse_date_time
 
 logger = logging.getLogger(__name__)
 
-PathLike: TypeAlias = str | os.PathLike[str]
-When: TypeAlias = str | datetime
 Place: TypeAlias = Coordinate | tuple[float, float]
 
 BACKGROUND_SAMPLE = 512
@@ -179,11 +173,11 @@ class GeoSearch:
         center = None if near is None else _coordinate(near)
         where = all_of(
             where,
-            _circle(center, radius_km),
-            None if bbox is None else Within(_box(bbox)),
-            None if within is None else within_any(read_areas(within)),
+            criteria.circle(center, radius_km),
+            None if bbox is None else Within(criteria.box(bbox)),
+            None if within is None else within_any(criteria.read_areas(within)),
             None if country is None else Country(country),
-            _span(since, until),
+            criteria.time_span(since, until),
             None if dataset is None else Dataset(dataset),
             None if author is None else Author(author),
         )
@@ -367,62 +361,6 @@ def photo_sources(
     for source in scan(folders, Claims(dataset=dataset)):
         if source.uri not in named:
             yield source
-
-
-def read_areas(area: PathLike | dict[str, Any]) -> tuple[Polygon, ...]:
-    """The polygons of a GeoJSON file or document.
-
-    Raises:
-        InvalidArea: not readable, not JSON, or no polygons.
-    """
-    if isinstance(area, dict):
-        return areas_from_geojson(area)
-    try:
-        document = json.loads(Path(area).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InvalidArea(f"{area} cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise InvalidArea(f"{area} is not JSON: {error}; give a GeoJSON file") from error
-    return areas_from_geojson(document)
-
-
-def read_moment(text: When, *, end_of_day: bool = False) -> datetime:
-    """A moment in UTC; without an offset the text is UTC, a date alone is its first moment.
-
-    Args:
-        text: ISO 8601, or a datetime.
-        end_of_day: a date alone is the first moment of the next day instead.
-
-    Raises:
-        InvalidInput: the text is no time.
-    """
-    moment = text if isinstance(text, datetime) else parse_date_time(text)
-    if moment is None:
-        raise InvalidInput(f"{text!r} is not a time; write 2024-05-31 or 2024-05-31T18:30:00+02:00")
-    if end_of_day and isinstance(text, str) and ":" not in text[10:]:
-        moment += timedelta(days=1)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _span(since: When | None, until: When | None) -> Filter | None:
-    if since is None and until is None:
-        return None
-    return TimeSpan(
-        None if since is None else read_moment(since),
-        None if until is None else read_moment(until, end_of_day=True),
-    )
-
-
-def _circle(center: Coordinate | None, radius_km: float | None) -> Filter | None:
-    if radius_km is None:
-        return None
-    if center is None:
-        raise ConfigError(f"a radius of {radius_km:g} km needs a centre; add --near LAT,LON")
-    return Within(Circle(center, radius_km))
-
-
-def _box(bbox: str | tuple[float, float, float, float]) -> BoundingBox:
-    return BoundingBox.parse(bbox) if isinstance(bbox, str) else BoundingBox(*bbox)
 
 
 def _coordinate(place: Place) -> Coordinate:

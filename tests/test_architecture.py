@@ -19,7 +19,7 @@ ROWS: dict[str, int] = {
     "metadata": 1, "places": 1, "encoder": 1, "store": 1, "catalogue": 1, "exports": 1,
     "postcards": 1, "worldmap": 1,
     # row 2: use cases
-    "ingest": 2, "retrieval": 2, "localization": 2, "evaluation": 2,
+    "ingest": 2, "retrieval": 2, "criteria": 2, "localization": 2, "evaluation": 2,
     # row 3: composition
     "services": 3, "client": 3, "benchmarks": 3,
     # row 4: doors
