@@ -5,13 +5,13 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from geosearch.encoder.backbone import untrained_clip
 from geosearch.encoder.batches import Batches
 from geosearch.encoder.device import choose_device, synchronize
 from geosearch.encoder.features import WORDS, FeatureSet
@@ -63,7 +63,7 @@ def training_speed(progress: Say | None = None, *, size: int = 6136) -> dict[str
     def from_cache(index: Tensor) -> None:
         step(*batches.gather(index))
 
-    backbone = import_module("open_clip").create_model(ARCHITECTURE).eval().to(device)
+    backbone = untrained_clip(ARCHITECTURE).to(device)
     pixels = torch.randint(0, 256, (ENCODED, 3, SIDE, SIDE), dtype=torch.uint8)
 
     def from_pictures(index: Tensor) -> None:

@@ -97,6 +97,13 @@ class ClipBackbone:
         return np.asarray(features, dtype=np.float32)
 
 
+def untrained_clip(architecture: str) -> Any:
+    """A model of open_clip with random weights, for timing what needs no knowledge."""
+    import open_clip
+
+    return open_clip.create_model(architecture, load_weights=False).eval()
+
+
 def _load(open_clip: Any, spec: str, architecture: str, pretrained: str) -> Any:
     """The model in eval mode; OpenAI's own weights get the activation they were trained with."""
     try:

