@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
+from geosearch.encoder import embedder as embedder_module
 from geosearch.encoder.embedder import Embedder, TrainedHeads
 from geosearch.encoder.fusion import block_of
 from geosearch.encoder.location import LocationConfig, LocationEncoder
@@ -97,3 +99,30 @@ def test_heads_change_the_vectors_of_photos_and_the_identity() -> None:
 def test_heads_of_another_width_are_refused() -> None:
     with pytest.raises(ConfigError, match="blocks of 32"):
         Embedder(JointBackbone(), heads=_heads(block_dim=32), device="cpu")
+
+
+class WideBackbone(JointBackbone):
+    """As wide as CLIP ViT-L/14."""
+
+    image_dim = text_dim = 768
+
+    def image_features(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.reshape(len(pixels), -1).repeat(1, 4) + 0.1  # (n, 768)
+
+    def text_features(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return np.ones((len(texts), 768), np.float32)
+
+
+@pytest.mark.skipif(find_spec("geoclip") is None, reason="the wheel geoclip is not installed")
+def test_vit_l_14_takes_geoclips_location_space_without_training() -> None:
+    """2304 numbers, and a coordinate is nearest to itself, then to its surroundings."""
+    heads = embedder_module._load_heads("ViT-L-14/openai", WideBackbone(), None)
+    assert heads is not None
+    assert heads.heads_id.startswith("geoclip-")
+    embedder = Embedder(WideBackbone(), heads=heads, device="cpu")
+    assert embedder.encode(_pixels(2)).shape == (2, 2304)
+    lund, malmo, lima = embedder.encode_locations(
+        [Coordinate(55.705, 13.193), Coordinate(55.606, 13.0), Coordinate(-12.05, -77.04)]
+    )
+    assert lund @ lund > lund @ malmo > lund @ lima
+    assert embedder_module._load_heads("ViT-B-32/openai", WideBackbone(), None) is None
