@@ -93,7 +93,7 @@ def demo(photos: Path | None, output: Path, as_json: bool) -> int:
             folder, unknown = _draw(output)
         else:
             folder, unknown = photos, _hold_out(photos)
-        held_out = {photo.path for photo in unknown}
+        held_out = {hashlib.sha256(photo.path.read_bytes()).digest() for photo in unknown}
         note(f"1. Taking in the photos of {folder}")
         with ingest_progress(lambda: _others(folder, held_out)) as progress:
             report = geosearch.services.pipeline.run(
@@ -151,17 +151,20 @@ def _hold_out(folder: Path) -> list[_Unknown]:
     )
 
 
-def _others(folder: Path, held_out: set[Path]) -> Iterator[PhotoSource | BadSource]:
+def _others(folder: Path, held_out: set[bytes]) -> Iterator[PhotoSource | BadSource]:
+    """The photos of a folder but for those held out, and for copies of them under other names."""
     from geosearch.ingest.sources import PhotoSource, scan
 
     for source in scan([folder]):
-        is_held_out = (
-            isinstance(source, PhotoSource)
-            and source.path is not None
-            and source.path.absolute() in held_out
-        )
-        if not is_held_out:
-            yield source
+        if isinstance(source, PhotoSource) and source.path is not None:
+            try:
+                with source.path.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").digest()
+            except OSError:
+                digest = b""  # ingest will name it and say why
+            if digest in held_out:
+                continue
+        yield source
 
 
 def _write(output: Path, predictions: list[Prediction], found: SearchResult) -> dict[str, str]:

