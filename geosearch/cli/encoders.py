@@ -123,8 +123,29 @@ def _find(registry: Registry, name: str, *, add: bool) -> Checkpoint:
 
 def _activated(registry: Registry, name: str) -> Checkpoint:
     checkpoint = _find(registry, name, add=True)
+    _check_backbone(checkpoint)
     registry.activate(checkpoint.name)
     return checkpoint
+
+
+def _check_backbone(checkpoint: Checkpoint) -> None:
+    """Refuse heads for another architecture, without loading any; weights are compared on use.
+
+    Raises:
+        ConfigError: the checkpoint belongs to another backbone than GEOSEARCH_ENCODER names.
+    """
+    from geosearch.encoder.lite import LiteBackbone
+    from geosearch.errors import ConfigError
+    from geosearch.settings import load_settings
+
+    setting = load_settings().encoder
+    wanted = LiteBackbone.name if setting == "lite" else setting.partition("/")[0]
+    found = checkpoint.encoder.split("|")[0]
+    if found != wanted:
+        raise ConfigError(
+            f"{checkpoint.name} was trained on {found} and GEOSEARCH_ENCODER={setting} is another "
+            "encoder; set GEOSEARCH_ENCODER to the one it was trained on, or train for this one"
+        )
 
 
 def _summary(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -68,6 +68,11 @@ def test_an_encoder_is_trained_shown_activated_used_and_dropped(
     assert {"weights.safetensors", "checkpoint.json", "MODEL_CARD.md"} <= {
         path.name for path in checkpoint.iterdir()
     }
+    monkeypatch.setenv("GEOSEARCH_ENCODER", "ViT-B-32/openai")
+    code, _, err = run("encoders", "activate", output)
+    assert code == 2
+    assert "another encoder" in err
+    monkeypatch.setenv("GEOSEARCH_ENCODER", "lite")
     answer("encoders", "activate", output)
     code, out, err = run("search", "--image", folder / "lund-0.jpg", "--json")
     assert json.loads(out)["hits"] == []
