@@ -59,6 +59,7 @@ class GeoSearch:
 
     def __init__(self, services: Services | None = None, **settings: object) -> None:
         self.services = services if services is not None else Services(load_settings(**settings))
+        self._is_index_compared = False
 
     def close(self) -> None:
         """Close every engine; harmless when called twice."""
@@ -243,7 +244,13 @@ class GeoSearch:
         }
 
     def _warn_of_missing_photos(self) -> None:
-        """Say so when the index of this encoder is not yet filled, as after activating another."""
+        """Say so when the index of this encoder is not yet filled, as after activating another.
+
+        Once for each client: counting the catalogue is no part of a search.
+        """
+        if self._is_index_compared:
+            return
+        self._is_index_compared = True
         indexed = self.services.catalogue.counts()["indexed"]
         found = self.services.store.count()
         if found < indexed:
@@ -354,7 +361,7 @@ def photo_sources(
         raise ConfigError("nothing to ingest; name files or folders, or --manifest FILE")
     named: set[str] = set()
     if manifest is not None:
-        for source in read_manifest(Path(manifest), dataset=dataset):
+        for source in read_manifest(Path(manifest).expanduser(), dataset=dataset):
             if folders:
                 named.add(source.uri)
             yield source
@@ -369,14 +376,14 @@ def _coordinate(place: Place) -> Coordinate:
 
 def _as_paths(paths: PathLike | Iterable[PathLike]) -> list[Path]:
     if isinstance(paths, str | os.PathLike):
-        return [Path(paths)]
-    return [Path(path) for path in paths]
+        paths = [paths]
+    return [Path(path).expanduser() for path in paths]
 
 
 def _bytes(image: PathLike | bytes) -> bytes:
     if isinstance(image, bytes):
         return image
     try:
-        return Path(image).read_bytes()
+        return Path(image).expanduser().read_bytes()
     except OSError as error:
         raise UnreadableImage(f"{image} cannot be read: {error.strerror or error}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,13 +80,17 @@ def list_newest(
     """Photos that match a filter, newest first, those without a time last; nothing is compared."""
     start = time.monotonic()
     kept: list[PhotoFact] = []
-    matched = 0
-    for batch in catalogue.newest():
-        chosen = matches(where, [_payload(fact) for fact in batch])
-        matched += int(np.count_nonzero(chosen))
-        for fact, is_match in zip(batch, chosen, strict=True):
-            if is_match and len(kept) < limit and _is_apart(fact, kept, separation_km):
-                kept.append(fact)
+    matched = catalogue.counts()["indexed"] if where is None else 0
+    with closing(catalogue.newest()) as batches:
+        for batch in batches:
+            chosen = matches(where, [_payload(fact) for fact in batch])
+            if where is not None:
+                matched += int(np.count_nonzero(chosen))
+            for fact, is_match in zip(batch, chosen, strict=True):
+                if is_match and len(kept) < limit and _is_apart(fact, kept, separation_km):
+                    kept.append(fact)
+            if where is None and len(kept) == limit:
+                break  # what all photos match need not be counted by reading them
     return SearchResult(
         hits=tuple(SearchHit(fact, None, _distance_km(fact, center)) for fact in kept),
         matched=matched,

@@ -5,13 +5,13 @@ Rows in, values out: no ORM object leaves this module, no transaction outlives a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, case, delete, func, insert, select, update
+from sqlalchemy import Engine, Select, case, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import sessionmaker
 
@@ -165,11 +165,7 @@ class Catalogue:
     ) -> list[PhotoDraft]:
         """Photos in these states, in order of id, beginning after one."""
         query = select(PhotoRow).where(PhotoRow.state.in_([str(state) for state in states]))
-        if after is not None:
-            query = query.where(PhotoRow.id > after)
-        with session_scope(self._sessions) as session:
-            rows = session.scalars(query.order_by(PhotoRow.id).limit(limit)).all()
-            return [_draft(row) for row in rows]
+        return self._page(query, after, limit)
 
     def not_embedded(
         self, *, encoder: str, after: UUID | None = None, limit: int = 256
@@ -181,6 +177,9 @@ class Catalogue:
             .exists()
         )
         query = select(PhotoRow).where(PhotoRow.state == str(PhotoState.INDEXED), ~has_embedding)
+        return self._page(query, after, limit)
+
+    def _page(self, query: Select[Any], after: UUID | None, limit: int) -> list[PhotoDraft]:
         if after is not None:
             query = query.where(PhotoRow.id > after)
         with session_scope(self._sessions) as session:
@@ -194,9 +193,11 @@ class Catalogue:
     ) -> None:
         """Write photos and the sources that hold them, in one transaction.
 
-        Not yet durable: `mark_indexed` is, and with it everything before.
+        New photos are not durable before `mark_indexed`. Changed facts are at once: the index gets
+        them next, and must never know more than the record after a power cut.
         """
-        with session_scope(self._sessions, is_durable=False) as session:
+        is_durable = any(photo.state is PhotoState.EMBEDDED for photo in photos)
+        with session_scope(self._sessions, is_durable=is_durable) as session:
             # Rows as parameters and not as one long VALUES: compiled once, sent in a pipeline.
             if photos:
                 session.execute(_WRITE_PHOTO, [_values(photo) for photo in photos])
@@ -289,7 +290,7 @@ class Catalogue:
             rows = session.execute(select(*_FACTS).where(PhotoRow.id.in_(ids))).all()
         return {row.id: _fact(row) for row in rows}
 
-    def newest(self, *, batch: int = 2000) -> Iterator[list[PhotoFact]]:
+    def newest(self, *, batch: int = 2000) -> Generator[list[PhotoFact]]:
         """Indexed photos, newest first, those without a time last, in batches."""
         query = (
             select(*_FACTS)
@@ -297,9 +298,10 @@ class Catalogue:
             .order_by(PhotoRow.captured_at.desc().nulls_last(), PhotoRow.id)
         )
         with translated_errors(), self._engine.connect() as connection:
-            stream = connection.execution_options(yield_per=batch).execute(query)
-            for rows in stream.partitions():
-                yield [_fact(row) for row in rows]
+            # The cursor is closed with the generator, also by a caller who has seen enough.
+            with connection.execution_options(yield_per=batch).execute(query) as stream:
+                for rows in stream.partitions():
+                    yield [_fact(row) for row in rows]
 
     def export_rows(self, *, dataset: str | None = None) -> Iterator[dict[str, Any]]:
         """Every photo as a flat mapping, in order of path, a stream."""

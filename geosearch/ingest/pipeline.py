@@ -156,7 +156,6 @@ class Pipeline:
 
     def retry(self, *, failed: bool, progress: Progress | None = None) -> IngestReport:
         """Take in again what earlier runs left pending, and with `failed` what they gave up."""
-        self._recover()
         states = [PhotoState.PENDING, PhotoState.FAILED] if failed else [PhotoState.PENDING]
         return self.run(self._recorded(states), inputs={"retry": [*states]}, progress=progress)
 

@@ -247,6 +247,24 @@ def test_a_dry_run_counts_and_writes_nothing(
     assert geosearch.services.store.count() == 0
 
 
+def test_a_tilde_is_the_users_folder(
+    geosearch: GeoSearch, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert _counts(geosearch.ingest("~/photos")) == {"indexed": 12}
+    assert geosearch.search(image="~/photos/lund-0.jpg", k=1).hits[0].photo.path == str(
+        folder / "lund-0.jpg"
+    )
+
+
+def test_a_listing_without_a_filter_counts_all_and_reads_only_what_it_shows(
+    geosearch: GeoSearch, folder: Path
+) -> None:
+    geosearch.ingest(folder)
+    found = geosearch.search(k=2)
+    assert (len(found.hits), found.matched) == (2, 12)
+
+
 def test_nothing_to_ingest_is_said(geosearch: GeoSearch) -> None:
     with pytest.raises(ConfigError, match="name files or folders"):
         geosearch.ingest()
