@@ -79,7 +79,10 @@ def blocks(lat: ArrayLike, lon: ArrayLike, degrees: float) -> NDArray[np.int64]:
     per_row = int(np.ceil(360.0 / degrees))
     rows = int(np.ceil(180.0 / degrees))
     row = np.floor((np.asarray(lat, dtype=np.float64) + 90.0) / degrees).astype(np.int64)
-    turned = np.mod(np.asarray(lon, dtype=np.float64) + 180.0, 360.0)
+    lon = np.asarray(lon, dtype=np.float64)
+    turned = np.mod(lon + 180.0, 360.0)
+    # The last doubles below 180 round up to 360, and so to 0: they stay in the last column.
+    turned = np.where((turned == 0.0) & (lon > 0.0) & (lon < 180.0), 360.0, turned)
     column = np.floor(turned / degrees).astype(np.int64)
     return np.minimum(row, rows - 1) * per_row + np.minimum(column, per_row - 1)
 

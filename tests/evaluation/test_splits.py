@@ -34,6 +34,11 @@ def test_a_cell_is_no_larger_than_asked(points: list[tuple[float, float]], degre
         assert np.ptp(lon[inside]) <= degrees + 1e-9
 
 
+def test_the_last_longitude_below_180_stays_in_the_last_column() -> None:
+    last, beside, first = blocks([0.0, 0.0, 0.0], [np.nextafter(180.0, 0.0), 179.5, 180.0], 1.0)
+    assert last == beside != first
+
+
 def test_both_sides_of_the_antimeridian_line_are_one_meridian() -> None:
     first, second = blocks([10.5, 10.5], [180.0, -180.0], 1.0)
     assert first == second
