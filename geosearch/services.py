@@ -9,6 +9,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from geosearch.catalogue.intake import Intake
 from geosearch.catalogue.repository import Catalogue
 from geosearch.catalogue.session import migrate, open_engine
 from geosearch.home import Home
@@ -85,6 +86,13 @@ class Services:
         if self.settings.database_url is None:
             self.migrate()
         return Catalogue(self._engine)
+
+    @cached_property
+    def intake(self) -> Intake:
+        """The list of sources that wait to be read."""
+        if self.settings.database_url is None:
+            self.migrate()
+        return Intake(self._engine)
 
     @cached_property
     def embedder(self) -> Embedder:

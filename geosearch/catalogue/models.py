@@ -13,6 +13,7 @@ from sqlalchemy import (
     ForeignKey,
     Identity,
     Index,
+    LargeBinary,
     MetaData,
     String,
     Text,
@@ -159,3 +160,31 @@ class EmbeddingRow(Base):
     created_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
 
     __table_args__ = (Index("ix_embedding_encoder", "encoder"),)
+
+
+class IntakeRow(Base):
+    """One path or URL that was registered to be read: waiting, finished, or given up (`error`).
+
+    `claims` are what a manifest says of it, dropped once it is finished; `digest` stays and tells
+    the next registration whether anything changed.
+    """
+
+    __tablename__ = "intake"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    uri: Mapped[str] = mapped_column(Text, unique=True)
+    claims: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    digest: Mapped[bytes] = mapped_column(LargeBinary)
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("ingest_run.id", ondelete="SET NULL"))
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    registered_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+    claimed_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    finished_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    error: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        CheckConstraint("error IS NULL OR finished_at IS NOT NULL", name="given_up_is_finished"),
+        CheckConstraint("attempts >= 0", name="attempts_not_negative"),
+        Index("ix_intake_waiting", "id", postgresql_where=text("finished_at IS NULL")),
+        Index("ix_intake_given_up", "id", postgresql_where=text("error IS NOT NULL")),
+    )

@@ -11,7 +11,7 @@ from geosearch.cli.output import json_option, note, write_json
 
 NAMES = (
     "ingest", "memory", "reingest", "startup", "filter-recall", "filter-correctness", "train",
-    "location", "modalities",
+    "location", "modalities", "register",
 )  # fmt: skip
 
 
@@ -31,9 +31,18 @@ def bench(name: str, size: int | None, as_json: bool) -> int:
     filter-correctness  points missed or extra under circles, boxes and polygons
     train               training from cached features against the backbone in the loop
     modalities          recall of image, text, coordinate and mixed queries in one index
+    register            rows a second of the bulk producer against plain ORM adds, its memory
     location            coordinates a second of the location encoder against GeoCLIP's
     """
-    from geosearch.benchmarks import filters, ingest, location, modalities, startup, training
+    from geosearch.benchmarks import (
+        filters,
+        ingest,
+        location,
+        modalities,
+        register,
+        startup,
+        training,
+    )
 
     runs: dict[str, tuple[Callable[..., dict[str, Any]], str]] = {
         "ingest": (ingest.throughput, "size"),
@@ -44,6 +53,7 @@ def bench(name: str, size: int | None, as_json: bool) -> int:
         "filter-correctness": (filters.filter_correctness, "areas"),
         "train": (training.training_speed, "size"),
         "location": (location.location_speed, "size"),
+        "register": (register.registration, "size"),
         "modalities": (modalities.modality_recall, "n"),
     }
     run, size_name = runs[name]
