@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 from qdrant_client import QdrantClient
+from support.qdrant_server import QdrantServer
 
 from geosearch.store.base import VectorStore
 from geosearch.store.edge import EdgeStore
@@ -18,16 +19,25 @@ IDENTITY = "test-encoder"
 OpenStore = Callable[..., VectorStore]
 
 
+@pytest.fixture(scope="session")
+def qdrant_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The server that QDRANT_URL names, else one that speaks the same API with Edge behind it."""
+    url = os.environ.get("QDRANT_URL")
+    if url is not None:
+        yield url
+        return
+    with QdrantServer(tmp_path_factory.mktemp("qdrant")) as server:
+        yield server.url
+
+
 @pytest.fixture(params=["edge", "memory", "server"])
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenStore]:
     """Opens the same collection again each time; what is still open at the end is closed."""
     opened: list[VectorStore] = []
     name = f"geosearch-test-{uuid4()}"
-    url = os.environ.get("QDRANT_URL")
     client = QdrantClient(":memory:")
     if request.param == "server":
-        if url is None:
-            pytest.skip("QDRANT_URL names no server to test against")
+        url = request.getfixturevalue("qdrant_url")
         client = connect(url, api_key=os.environ.get("QDRANT_API_KEY"))
 
     def open_it(*, dim: int = DIM, identity: str = IDENTITY) -> VectorStore:
@@ -40,11 +50,13 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenS
         return store
 
     yield open_it
-    if request.param == "server":
-        client.delete_collection(name)
     for store in opened:
         store.close()
     client.close()
+    if request.param == "server":  # by another client, because a store closes its own
+        cleaner = connect(url, api_key=os.environ.get("QDRANT_API_KEY"))
+        cleaner.delete_collection(name)
+        cleaner.close()
 
 
 @pytest.fixture
