@@ -24,7 +24,8 @@ from geosearch.ingest.sources import BadSource, Claims, PhotoSource, is_settled,
 from geosearch.localization.background import background_score
 from geosearch.localization.candidates import Neighbor
 from geosearch.localization.locator import Locator
-from geosearch.records import IngestReport, Prediction, SearchResult
+from geosearch.records import IngestReport
+from geosearch.results import FoundPhotos, LocatedPhoto
 from geosearch.services import Services
 from geosearch.settings import load_settings
 from geosearch.store.base import VectorStore
@@ -144,7 +145,7 @@ class GeoSearch:
         where: Filter | None = None,
         k: int = 10,
         diverse: bool = False,
-    ) -> SearchResult:
+    ) -> FoundPhotos:
         """Find photos by look, words and place, or newest first, under all the filters given.
 
         Args:
@@ -185,27 +186,31 @@ class GeoSearch:
         separation_km = retrieval.SEPARATION_KM if diverse else None
         query = self._query(image, text, at, weights)
         if query is None:
-            return retrieval.list_newest(
+            return FoundPhotos.of(
+                retrieval.list_newest(
+                    self.services.catalogue,
+                    where=where,
+                    limit=k,
+                    separation_km=separation_km,
+                    center=center,
+                )
+            )
+        self._warn_of_missing_photos()
+        return FoundPhotos.of(
+            retrieval.find_similar(
+                self.services.store,
                 self.services.catalogue,
+                query,
                 where=where,
                 limit=k,
                 separation_km=separation_km,
                 center=center,
             )
-        self._warn_of_missing_photos()
-        return retrieval.find_similar(
-            self.services.store,
-            self.services.catalogue,
-            query,
-            where=where,
-            limit=k,
-            separation_km=separation_km,
-            center=center,
         )
 
     def locate(
         self, images: PathLike | Iterable[PathLike], *, where: Filter | None = None
-    ) -> Iterator[Prediction]:
+    ) -> Iterator[LocatedPhoto]:
         """Say where photos were taken, one prediction for each, in order, as they are ready.
 
         A photo that cannot be read gives a prediction without an answer and the reason.
@@ -229,7 +234,7 @@ class GeoSearch:
             except (UnreadableImage, InvalidInput) as error:
                 yield self._unanswered(source.uri, str(error), start=start)
                 continue
-            yield locator.locate(vector, image=source.uri)
+            yield LocatedPhoto.of(locator.locate(vector, image=source.uri))
 
     def status(self) -> dict[str, Any]:
         """Photos by state and by encoder, the last run, the last errors."""
@@ -315,8 +320,8 @@ class GeoSearch:
             background=_background(services.store),
         )
 
-    def _unanswered(self, image: str, reason: str, *, start: float) -> Prediction:
-        return Prediction(
+    def _unanswered(self, image: str, reason: str, *, start: float) -> LocatedPhoto:
+        return LocatedPhoto(
             image=image,
             best=None,
             alternatives=(),

@@ -17,9 +17,10 @@ ROWS: dict[str, int] = {
     # row 1: adapters and pure parts
     "home": 1, "times": 1, "exif": 1, "xmp": 1, "gps": 1, "formats": 1, "images": 1,
     "metadata": 1, "places": 1, "encoder": 1, "store": 1, "catalogue": 1, "exports": 1,
-    "postcards": 1, "worldmap": 1,
+    "postcards": 1, "worldmap": 1, "parquet": 1,
     # row 2: use cases
     "ingest": 2, "retrieval": 2, "criteria": 2, "localization": 2, "evaluation": 2,
+    "results": 2,
     # row 3: composition
     "services": 3, "client": 3, "benchmarks": 3,
     # row 4: doors
@@ -39,7 +40,8 @@ SOLE_IMPORTERS = {
     "pydantic_settings": "settings",
     "filelock": "home",
     "httpx": "ingest.sources",
-    "pyarrow": "ingest.manifest",
+    "pyarrow": "parquet",
+    "pandas": "results",
     "matplotlib": "evaluation.figures",
     "accelerate": "encoder.workers",
 }

@@ -407,3 +407,20 @@ def test_any_text_in_a_photo_makes_every_format_readable(text):
 
 def test_the_public_names_are_those_that_exist():
     assert all(hasattr(exports, name) for name in exports.__all__)
+
+
+def test_photos_stream_to_kml_that_parses_whatever_they_say():
+    out = io.StringIO()
+    rows = [
+        {"path": NASTY, "lat": 1.0, "lon": 2.0, "captured_at": datetime(2020, 5, 1, tzinfo=UTC)},
+        {"path": "b.jpg", "lat": None, "lon": None, "caption": NASTY},
+    ]
+    assert exports.photos_to_kml(iter(rows), out) == 2
+    root = ET.fromstring(out.getvalue())
+    first, second = root.iter(f"{KML}Placemark")
+    assert first.findtext(f"{KML}Point/{KML}coordinates") == "2.0,1.0,0"
+    assert first.findtext(f"{KML}TimeStamp/{KML}when") == "2020-05-01T00:00:00+00:00"
+    assert second.find(f"{KML}Point") is None
+    empty = io.StringIO()
+    assert exports.photos_to_kml([], empty) == 0
+    ET.fromstring(empty.getvalue())

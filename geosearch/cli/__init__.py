@@ -21,7 +21,7 @@ COMMANDS = {
     "status": ("catalogue", "Show what the catalogue holds."),
     "retry": ("ingest", "Take in again what was interrupted or failed."),
     "reindex": ("ingest", "Fill the index of the encoder in use."),
-    "export": ("catalogue", "Write the catalogue as CSV or GeoJSON."),
+    "export": ("catalogue", "Write the catalogue as CSV, Parquet, GeoJSON or KML."),
     "migrate": ("setup", "Bring the catalogue's tables up to date."),
     "config": ("setup", "Show every setting and its value."),
     "bench": ("bench", "Measure this installation on this machine."),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 import click
 
@@ -35,36 +36,57 @@ def status(as_json: bool) -> int:
     return 0
 
 
+SUFFIXES = {".csv": "csv", ".geojson": "geojson", ".json": "geojson", ".kml": "kml"} | {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+
+
 @click.command()
 @click.option(
-    "--format", "form", type=click.Choice(["csv", "geojson"]), default="csv", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(["csv", "geojson", "kml", "parquet"]),
+    help="By default what the name of --output ends in, else csv.",
 )
 @click.option("--dataset", help="Only photos of this data set.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="A file; stdout if not given."
 )
 @json_option
-def export(form: str, dataset: str | None, output: Path | None, as_json: bool) -> int:
-    """Write every photo of the catalogue with its label, names and state."""
-    from geosearch import exports
+def export(form: str | None, dataset: str | None, output: Path | None, as_json: bool) -> int:
+    """Write every photo of the catalogue with its label, names and state.
+
+    CSV and Parquet read back as a manifest; GeoJSON and KML open in maps.
+    """
     from geosearch.client import GeoSearch
 
     if as_json and output is None:
         raise click.UsageError("--json says how many were written and where; add --output FILE")
-
-    def write(out: TextIO) -> int:
-        rows = geosearch.services.catalogue.export_rows(dataset=dataset)
-        to_file = exports.photos_to_csv if form == "csv" else exports.photos_to_geojson
-        return to_file(rows, out)
-
+    form = form or ("csv" if output is None else SUFFIXES.get(output.suffix.lower(), "csv"))
+    if form == "parquet" and output is None:
+        raise click.UsageError("Parquet is no text for a terminal; add --output FILE.parquet")
     with GeoSearch() as geosearch:
-        if output is None:
-            written = write(sys.stdout)
-        else:
-            with output.open("w", encoding="utf-8", newline="") as file:
-                written = write(file)
+        rows = geosearch.services.catalogue.export_rows(dataset=dataset)
+        written = _write_rows(rows, form, output)
     if as_json:
         write_json({"written": written, "path": str(output)})
     else:
         note(f"{written} photos written")
     return 0
+
+
+def _write_rows(rows: Iterable[dict[str, Any]], form: str, output: Path | None) -> int:
+    from geosearch import exports, parquet
+
+    if output is not None and form == "parquet":
+        return parquet.write_rows(rows, output, columns=(*exports.PHOTO_COLUMNS, "label_source"))
+    write = {
+        "csv": exports.photos_to_csv,
+        "geojson": exports.photos_to_geojson,
+        "kml": exports.photos_to_kml,
+    }[form]
+    if output is None:
+        return write(rows, sys.stdout)
+    with output.open("w", encoding="utf-8", newline="") as file:
+        return write(rows, file)

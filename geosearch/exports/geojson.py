@@ -26,12 +26,22 @@ def predictions_to_geojson(predictions: Iterable[Prediction]) -> str:
     Every feature says what it is in `role` and whose in `image`; a prediction without an answer is
     one feature of role `no_answer` with no geometry and its `reason`.
     """
+    return dump(predictions_to_features(predictions), indent=None)
+
+
+def predictions_to_features(predictions: Iterable[Prediction]) -> dict[str, JsonValue]:
+    """The document of `predictions_to_geojson`, not yet written as text."""
     features = [feature for prediction in predictions for feature in _features(prediction)]
-    return dump({"type": "FeatureCollection", "features": features}, indent=None)
+    return {"type": "FeatureCollection", "features": json_value(features)}
 
 
 def search_result_to_geojson(result: SearchResult) -> str:
     """A FeatureCollection of hits, with `matched` and `plan` beside the features."""
+    return dump(search_result_to_features(result), indent=None)
+
+
+def search_result_to_features(result: SearchResult) -> dict[str, JsonValue]:
+    """The document of `search_result_to_geojson`, not yet written as text."""
     features = [
         _feature(
             _point(hit.photo.coordinate),
@@ -45,16 +55,13 @@ def search_result_to_geojson(result: SearchResult) -> str:
         )
         for rank, hit in enumerate(result.hits, start=1)
     ]
-    return dump(
-        {
-            "type": "FeatureCollection",
-            "features": features,
-            "matched": result.matched,
-            "plan": result.plan,
-            "seconds": result.seconds,
-        },
-        indent=None,
-    )
+    return {
+        "type": "FeatureCollection",
+        "features": json_value(features),
+        "matched": result.matched,
+        "plan": result.plan,
+        "seconds": result.seconds,
+    }
 
 
 def photos_to_geojson(rows: Iterable[Mapping[str, object]], out: TextIO) -> int:

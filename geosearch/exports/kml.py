@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import TextIO
 from xml.etree import ElementTree as ET
 
 from geosearch.exports.circles import circle_rings
@@ -65,6 +67,38 @@ def search_result_to_kml(result: SearchResult) -> str:
     return _kml_text(root)
 
 
+def photos_to_kml(rows: Iterable[Mapping[str, object]], out: TextIO) -> int:
+    """Write photos as KML to an open text file, row by row, and return how many.
+
+    Args:
+        rows: one mapping a photo, with `path`, and `lat` and `lon` in degrees or None (then the
+            placemark has no geometry); every other key becomes a line of its description.
+        out: an open text file.
+
+    Raises:
+        InvalidCoordinate: a row's `lat` and `lon` are no place on Earth.
+    """
+    _, root = _kml_document("GeoSearch photos")
+    # The document is left open: a catalogue need not fit in memory.
+    head, tail = _kml_text(root).rsplit("  </Document>", 1)
+    out.write(head)
+    count = 0
+    for row in rows:
+        facts = {key: value for key, value in row.items() if key not in ("path", "lat", "lon")}
+        parent = ET.Element("Document")
+        placemark = _placemark(parent, "hit", str(row.get("path", "")), facts)
+        if isinstance(taken := row.get("captured_at"), datetime):
+            _kml_time(placemark, taken)
+        lat, lon = row.get("lat"), row.get("lon")
+        if isinstance(lat, int | float) and isinstance(lon, int | float):
+            _kml_point(placemark, Coordinate(lat, lon))
+        ET.indent(placemark, level=2)
+        out.write(f"    {ET.tostring(placemark, encoding='unicode').strip()}\n")
+        count += 1
+    out.write(f"  </Document>{tail}")
+    return count
+
+
 def _kml_document(name: str) -> tuple[ET.Element, ET.Element]:
     root = ET.Element("kml", {"xmlns": "http://www.opengis.net/kml/2.2"})
     document = ET.SubElement(root, "Document")
@@ -108,12 +142,16 @@ def _candidate_placemark(parent: ET.Element, style: str, name: str, candidate: C
 
 def _kml_photo(placemark: ET.Element, photo: PhotoFact) -> None:
     if photo.captured_at is not None:
-        # The schema wants the time before the style and the geometry.
-        stamp = ET.Element("TimeStamp")
-        _text(stamp, "when", photo.captured_at.isoformat())
-        placemark.insert(2, stamp)
+        _kml_time(placemark, photo.captured_at)
     if photo.coordinate is not None:
         _kml_point(placemark, photo.coordinate)
+
+
+def _kml_time(placemark: ET.Element, moment: datetime) -> None:
+    # The schema wants the time before the style and the geometry.
+    stamp = ET.Element("TimeStamp")
+    _text(stamp, "when", moment.isoformat())
+    placemark.insert(2, stamp)
 
 
 def _kml_point(placemark: ET.Element, coordinate: Coordinate) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import TextIO
 
@@ -92,32 +92,32 @@ def photos_to_csv(
 def predictions_to_csv(predictions: Iterable[Prediction]) -> str:
     """One row a prediction; without an answer the numbers are empty and `reason` says why."""
     out = io.StringIO(newline="")
-    photos_to_csv(map(_prediction_row, predictions), out, columns=PREDICTION_COLUMNS)
+    photos_to_csv(map(prediction_row, predictions), out, columns=PREDICTION_COLUMNS)
     return out.getvalue()
 
 
 def search_result_to_csv(result: SearchResult) -> str:
     """One row a hit, in order."""
     out = io.StringIO(newline="")
-    rows = (
-        {
-            **{
-                name: getattr(hit.photo, name)
-                for name in SEARCH_COLUMNS
-                if hasattr(hit.photo, name)
-            },
-            "lat": hit.photo.coordinate.lat if hit.photo.coordinate is not None else None,
-            "lon": hit.photo.coordinate.lon if hit.photo.coordinate is not None else None,
-            "score": hit.score,
-            "distance_km": hit.distance_km,
-        }
-        for hit in result.hits
-    )
-    photos_to_csv(rows, out, columns=SEARCH_COLUMNS)
+    photos_to_csv(search_rows(result), out, columns=SEARCH_COLUMNS)
     return out.getvalue()
 
 
-def _prediction_row(prediction: Prediction) -> dict[str, object]:
+def search_rows(result: SearchResult) -> Iterator[dict[str, object]]:
+    """The hits as flat mappings in order, with the keys of `SEARCH_COLUMNS`."""
+    for hit in result.hits:
+        photo, where = hit.photo, hit.photo.coordinate
+        yield {
+            **{name: getattr(photo, name) for name in SEARCH_COLUMNS if hasattr(photo, name)},
+            "lat": None if where is None else where.lat,
+            "lon": None if where is None else where.lon,
+            "score": hit.score,
+            "distance_km": hit.distance_km,
+        }
+
+
+def prediction_row(prediction: Prediction) -> dict[str, object]:
+    """A prediction as a flat mapping with keys of `PREDICTION_COLUMNS`; without an answer fewer."""
     row: dict[str, object] = {
         "image": prediction.image,
         "reason": prediction.reason,

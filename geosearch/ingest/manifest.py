@@ -13,7 +13,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from geosearch.errors import InvalidCoordinate, InvalidManifest, MissingDependency
+from geosearch import parquet
+from geosearch.errors import InvalidCoordinate, InvalidManifest
 from geosearch.geo import Coordinate
 from geosearch.ingest.sources import BadSource, Claims, PhotoSource, uri_of
 from geosearch.times import local_time_to_utc, parse_date_time
@@ -225,24 +226,8 @@ def _without_nul(file: TextIO) -> Iterator[str]:
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingDependency(
-            "pyarrow", extra="parquet", purpose=f"reading {path.name}"
-        ) from error
     with _readable(path):
-        try:
-            table = pyarrow.parquet.ParquetFile(path)
-            columns = _columns(path, table.schema_arrow.names)
-            number = 1
-            for batch in table.iter_batches(batch_size=1024):
-                for row in batch.rename_columns(columns).to_pylist():
-                    number += 1
-                    yield number, row
-        except pyarrow.ArrowException as error:
-            reason = str(error).splitlines()[0][:200]
-            raise InvalidManifest(f"{path} is not a readable Parquet file: {reason}") from error
+        yield from enumerate(parquet.read_rows(path, lambda names: _columns(path, names)), start=2)
 
 
 @contextmanager

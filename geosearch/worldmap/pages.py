@@ -46,7 +46,7 @@ def render_search_html(result: SearchResult, *, title: str = "Search results") -
             marks.append(Mark("hit", photo.coordinate, f"{number}. {photo.path}", str(number), key))
         facts = [] if hit.score is None else [f"similarity {hit.score:.3f}"]
         if hit.distance_km is not None:
-            facts.append(f"{_km(hit.distance_km)} away")
+            facts.append(f"{kilometres_text(hit.distance_km)} away")
         cards.append(_photo_card(photo, facts, key=key, number=str(number)))
     lead = (
         f"{len(result.hits)} of {result.matched} matching photos, "
@@ -84,7 +84,10 @@ def _prediction(number: int, prediction: Prediction, *, is_alone: bool) -> str:
         cards = [
             _photo_card(
                 one.photo,
-                [f"similarity {one.score:.3f}", f"{_km(one.distance_km)} from the answer"],
+                [
+                    f"similarity {one.score:.3f}",
+                    f"{kilometres_text(one.distance_km)} from the answer",
+                ],
                 key=f"p{number}e{at}",
             )
             for at, one in enumerate(best.evidence)
@@ -106,7 +109,7 @@ def _prediction(number: int, prediction: Prediction, *, is_alone: bool) -> str:
 def _answer(number: int, best: Candidate) -> str:
     """The place, its coordinate and how sure it is."""
     radii = " · ".join(
-        f"<strong>{_km(radius)}</strong> at {level} %"
+        f"<strong>{kilometres_text(radius)}</strong> at {level} %"
         for level, radius in sorted(best.radius_km.items())
     )
     facts = [("Coordinate", f"<code>{best.coordinate}</code>")]
@@ -171,7 +174,7 @@ def _steps(prediction: Prediction) -> str:
     return f'{steps}<p class="foot">{foot}</p>'
 
 
-def _km(distance_km: float) -> str:
+def kilometres_text(distance_km: float) -> str:
     """A distance as a reader says it."""
     if distance_km < 1.0:
         return f"{distance_km * 1000:.0f} m"

@@ -241,6 +241,27 @@ def test_status_and_export_tell_what_is_there(run: Run, folder: Path, tmp_path: 
     path = tmp_path / "photos.geojson"
     assert _json(run("export", "--format", "geojson", "-o", path, "--json"))["written"] == 13
     assert len(json.loads(path.read_text())["features"]) == 13
+    path = tmp_path / "photos.kml"
+    assert run("export", "-o", path)[0] == 0
+    assert path.read_text().count("<Placemark>") == 13
+    code, _, err = run("export", "--format", "parquet")
+    assert code == 2
+    assert "--output FILE.parquet" in err
+
+
+def test_an_exported_parquet_file_reads_back_as_a_manifest(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    run("ingest", folder, "--dataset", "trip")
+    path = tmp_path / "photos.parquet"
+    assert _json(run("export", "-o", path, "--json"))["written"] == 12
+    table = parquet.read_table(path)
+    assert str(table.schema.field("lat").type) == "double"
+    assert str(table.schema.field("captured_at").type) == "timestamp[us, tz=UTC]"
+    report = _json(run("ingest", "--manifest", path, "--json"))
+    assert (report["scanned"], report["failed"]) == (12, 0)
+    assert list(tmp_path.glob("*.part")) == []
 
 
 def test_watch_takes_in_what_arrives_until_interrupted(
