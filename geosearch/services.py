@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from geosearch.encoder.embedder import Embedder
+    from geosearch.encoder.gallery import GpsGallery
     from geosearch.ingest.pipeline import Pipeline
     from geosearch.places import Gazetteer
 
@@ -128,6 +129,25 @@ class Services:
         from geosearch.places import Gazetteer
 
         return Gazetteer()
+
+    @cached_property
+    def gps_gallery(self) -> GpsGallery | None:
+        """Coordinates to propose by the location block; None for an encoder without that space.
+
+        GeoCLIP's gallery and the places of the catalogue as they are when this is first asked for.
+        Each coordinate is embedded once for each encoder, then read from `HOME/galleries`.
+        """
+        if not self.embedder.has_location_space:
+            return None
+        import numpy as np
+
+        from geosearch.encoder import gallery
+
+        own = gallery.cell_centers(self.catalogue.occupied_cells(gallery.CELL_DEG))
+        places = np.concatenate([gallery.reference_coordinates(), own])
+        if not len(places):
+            return None
+        return gallery.open_gallery(self.settings.home / "galleries", self.embedder, places)
 
     @cached_property
     def pipeline(self) -> Pipeline:

@@ -324,6 +324,13 @@ class Catalogue:
             unreadable = select(func.count()).where(SourceRow.photo_id.is_(None))
             return states | {"unreadable": session.scalar(unreadable) or 0}
 
+    def occupied_cells(self, degrees: float) -> list[tuple[int, int]]:
+        """(row, column) of every cell of `degrees` that a label lies in: floor of lat and lon."""
+        row, column = (func.floor(axis / degrees) for axis in (PhotoRow.lat, PhotoRow.lon))
+        query = select(row, column).where(PhotoRow.lat.is_not(None)).distinct()
+        with session_scope(self._sessions) as session:
+            return [(int(found[0]), int(found[1])) for found in session.execute(query)]
+
     def embedded_counts(self) -> dict[str, int]:
         """Photos in the index of each encoder identity."""
         query = select(EmbeddingRow.encoder, func.count()).group_by(EmbeddingRow.encoder)

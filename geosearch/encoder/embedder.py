@@ -75,6 +75,11 @@ class Embedder:
         self.dim = 3 * backbone.image_dim
         logger.info("encoder %s on %s, %s", self.identity, self.device, self.dtype)
 
+    @property
+    def has_location_space(self) -> bool:
+        """Whether coordinates can be encoded: with heads, trained here or GeoCLIP's."""
+        return self._heads is not None
+
     def prepare(self, data: bytes) -> NDArray[np.uint8]:
         """The bytes of an image file to (size, size, 3) uint8.
 

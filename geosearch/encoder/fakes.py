@@ -26,6 +26,7 @@ class ColorGridEmbedder:
     device = "cpu"
     dtype = "float32"
     dim = 3 * (3 * GRID * GRID + 1)
+    has_location_space = False
 
     def __init__(self, version: str = "1", *, delay_s: float = 0.0) -> None:
         self.identity = EncoderIdentity("color-grid", version, "none", f"grid-{GRID}")
