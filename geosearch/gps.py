@@ -18,6 +18,10 @@ from geosearch.times import parse_date_time
 
 _LATITUDE_REF, _LATITUDE, _LONGITUDE_REF, _LONGITUDE = 1, 2, 3, 4
 _TIME_STAMP, _STATUS, DATE_STAMP = 7, 9, 29
+_PROCESSING_METHOD = 27
+
+PREDICTED_METHOD = "GEOSEARCH PREDICTED"
+"""GPSProcessingMethod of positions that were guessed; readers of ours keep them apart."""
 
 _HEMISPHERES = {"latitude": {"N": 1.0, "S": -1.0}, "longitude": {"E": 1.0, "W": -1.0}}
 _LETTERS = {"N", "S", "E", "W", "NORTH", "SOUTH", "EAST", "WEST"}
@@ -41,6 +45,12 @@ def exif_coordinate(gps: Mapping[int, Value]) -> Coordinate | None:
         _axis("latitude", gps.get(_LATITUDE), _letter(gps.get(_LATITUDE_REF))),
         _axis("longitude", gps.get(_LONGITUDE), _letter(gps.get(_LONGITUDE_REF))),
     )
+
+
+def is_predicted(gps: Mapping[int, Value]) -> bool:
+    """Whether the position is marked as a guess of this software."""
+    method = gps.get(_PROCESSING_METHOD)
+    return isinstance(method, bytes) and method[8:].rstrip(b"\x00 ") == PREDICTED_METHOD.encode()
 
 
 def xmp_coordinate(properties: Mapping[str, str]) -> Coordinate | None:

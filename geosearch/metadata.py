@@ -113,6 +113,8 @@ class _Blocks:
             if coordinate is not None:
                 if source is LabelSource.EXIF and gps.is_void(self.tags.gps):
                     self.notes.append("EXIF: the receiver had no fix (status V); may be outdated")
+                if source is LabelSource.EXIF and gps.is_predicted(self.tags.gps):
+                    source = LabelSource.PREDICTED  # a guess stays one when it is read again
                 return Label(coordinate, source)
         return None
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "retry": ("ingest", "Take in again what was interrupted or failed."),
     "reindex": ("ingest", "Fill the index of the encoder in use."),
     "export": ("catalogue", "Write the catalogue as CSV, Parquet, GeoJSON or KML."),
+    "write-exif": ("geotags", "Write places into copies of photos."),
     "migrate": ("setup", "Bring the catalogue's tables up to date."),
     "config": ("setup", "Show every setting and its value."),
     "bench": ("bench", "Measure this installation on this machine."),
@@ -41,7 +42,7 @@ class _LazyGroup(click.Group):
         if name not in COMMANDS:
             return None
         module = import_module(f"geosearch.cli.{COMMANDS[name][0]}")
-        command: click.Command = getattr(module, name)
+        command: click.Command = getattr(module, name.replace("-", "_"))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
