@@ -19,8 +19,9 @@ from geosearch import criteria, retrieval
 from geosearch.criteria import PathLike, When
 from geosearch.errors import ConfigError, InvalidInput, UnreadableImage
 from geosearch.geo import Coordinate
+from geosearch.ingest.folders import scan
 from geosearch.ingest.manifest import read_manifest
-from geosearch.ingest.sources import BadSource, Claims, PhotoSource, is_settled, scan
+from geosearch.ingest.sources import BadSource, Claims, PhotoSource, is_settled
 from geosearch.localization.background import background_score
 from geosearch.localization.candidates import Neighbor
 from geosearch.localization.locator import Locator

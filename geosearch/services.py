@@ -9,6 +9,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from geosearch.addresses import AllowedAddresses
 from geosearch.catalogue.intake import Intake
 from geosearch.catalogue.repository import Catalogue
 from geosearch.catalogue.session import migrate, open_engine
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from geosearch.encoder.embedder import Embedder
     from geosearch.encoder.gallery import GpsGallery
     from geosearch.ingest.pipeline import Pipeline
+    from geosearch.ingest.reader import ReadLimits
     from geosearch.places import Gazetteer
 
 
@@ -164,9 +166,20 @@ class Services:
             options=PipelineOptions(
                 threads=settings.decode_threads or os.cpu_count() or 1,
                 batch_size=settings.batch_size,
-                max_bytes=settings.max_file_mb * 1_000_000,
-                url_timeout_s=settings.url_timeout_s,
+                limits=self.read_limits,
             ),
+        )
+
+    @property
+    def read_limits(self) -> ReadLimits:
+        """How much a source may take, and where it may be."""
+        from geosearch.ingest.reader import ReadLimits
+
+        settings = self.settings
+        return ReadLimits(
+            max_bytes=settings.max_file_mb * 1_000_000,
+            url_timeout_s=settings.url_timeout_s,
+            allowed=AllowedAddresses.parse(settings.url_allow or ""),
         )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from geosearch.addresses import AllowedAddresses
 from geosearch.errors import ConfigError
 
 PREFIX = "GEOSEARCH_"
@@ -69,6 +70,17 @@ class Settings(BaseSettings):
     url_timeout_s: float = Field(
         default=30.0, gt=0, description="Seconds after which a photo's URL is given up."
     )
+    url_allow: str | None = Field(
+        default=None,
+        description="Hosts and networks, with commas between, that photos' URLs may reach although "
+        "they are not on the public internet.",
+    )
+
+    @field_validator("url_allow")
+    @classmethod
+    def _hosts_and_networks(cls, entries: str | None) -> str | None:
+        AllowedAddresses.parse(entries or "")
+        return entries
 
     @field_validator("home")
     @classmethod

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from geosearch.encoder.embedder import Embedder, load_embedder
 from geosearch.geo import Coordinate
-from geosearch.ingest.sources import scan
+from geosearch.ingest.folders import scan
 from geosearch.postcards import CITIES, write_postcards
 from geosearch.services import Services
 from geosearch.settings import load_settings

@@ -133,7 +133,8 @@ def _draw(output: Path) -> tuple[Path, list[_Unknown]]:
 def _hold_out(folder: Path) -> list[_Unknown]:
     """One labelled photo of the user's, chosen by chance but the same each time."""
     from geosearch.errors import ConfigError, UnreadableImage
-    from geosearch.ingest.sources import PhotoSource, scan
+    from geosearch.ingest.folders import scan
+    from geosearch.ingest.sources import PhotoSource
     from geosearch.metadata import read_metadata
 
     paths = [s.path for s in scan([folder]) if isinstance(s, PhotoSource) and s.path is not None]
@@ -153,7 +154,8 @@ def _hold_out(folder: Path) -> list[_Unknown]:
 
 def _others(folder: Path, held_out: set[bytes]) -> Iterator[PhotoSource | BadSource]:
     """The photos of a folder but for those held out, and for copies of them under other names."""
-    from geosearch.ingest.sources import PhotoSource, scan
+    from geosearch.ingest.folders import scan
+    from geosearch.ingest.sources import PhotoSource
 
     sizes = {len(data) for data in held_out}
     for source in scan([folder]):

@@ -128,8 +128,7 @@ def train(
             settings.home / "features",
             batch_size=settings.batch_size,
             threads=settings.decode_threads or os.cpu_count() or 1,
-            max_bytes=settings.max_file_mb * 1_000_000,
-            url_timeout_s=settings.url_timeout_s,
+            limits=services.read_limits,
             progress=progress,
         )
         if npz is not None:

@@ -93,7 +93,7 @@ def decide_known(source: PhotoSource, known: KnownPhoto, content: Content | None
     if content is not None and content.metadata is None and photo.state is not PhotoState.FAILED:
         return _failed(photo, content.problem or "not an image")
     merged = _merge(photo, source.claims, content)
-    if content is not None and source.path is not None:
+    if content is not None and source.local_file is not None:
         merged = replace(merged, uri=source.uri)  # the file that is known to exist now
     changed = merged != photo
     if photo.state is PhotoState.FAILED and (content is None or content.metadata is None):

@@ -16,7 +16,15 @@ from typing import Any, TextIO
 from geosearch import parquet
 from geosearch.errors import InvalidCoordinate, InvalidManifest
 from geosearch.geo import Coordinate
-from geosearch.ingest.sources import BadSource, Claims, PhotoSource, uri_of
+from geosearch.ingest.sources import (
+    MEMBER,
+    BadSource,
+    Claims,
+    PhotoSource,
+    is_url,
+    split_member,
+    uri_of,
+)
 from geosearch.times import local_time_to_utc, parse_date_time
 
 ALIASES = {
@@ -68,13 +76,17 @@ def _source(
     if name is None and url is None:
         return BadSource(nameless, f"{where}: neither path nor url")
     name = name or url or ""
-    is_url = name.startswith(("http://", "https://"))
     if "\x00" in name:
         return BadSource(nameless, f"{where}: the path has a NUL in it")
-    file = None if is_url else manifest.parent / name
-    uri = name if file is None else uri_of(file)
+    uri, file = name, None
+    if not is_url(name):
+        archive, member = split_member(name)
+        file = manifest.parent / archive
+        uri = uri_of(file)
+        if member is not None:
+            uri, file = uri + MEMBER + member, None
     try:
-        claims = _claims(row)
+        claims = claims_of(row)
     except ValueError as error:
         return BadSource(uri, f"{where}: {error}")
     if dataset is not None:
@@ -82,7 +94,12 @@ def _source(
     return PhotoSource(uri, file, claims)
 
 
-def _claims(row: Mapping[str, Any]) -> Claims:
+def claims_of(row: Mapping[str, Any]) -> Claims:
+    """What a row says of its photo; columns that are not ours become attributes.
+
+    Raises:
+        ValueError: the coordinate is none, or half of one.
+    """
     lat, lon = _number(row.get("lat"), "lat"), _number(row.get("lon"), "lon")
     if (lat is None) != (lon is None):
         raise ValueError(f"{'lat' if lat is None else 'lon'} is blank and the other is not")
@@ -172,6 +189,11 @@ def _attribute(cell: object) -> str | int | float | bool | None:
     return _text(cell)
 
 
+def column_of(name: str) -> str:
+    """Our name of a column: aliases and capitals are ours too, other columns keep their names."""
+    return ALIASES.get(name.lower(), name.lower() if name.lower() in COLUMNS else name)
+
+
 def _columns(path: Path, header: Sequence[object]) -> list[str]:
     """Our names of the columns.
 
@@ -179,10 +201,7 @@ def _columns(path: Path, header: Sequence[object]) -> list[str]:
         InvalidManifest: one that is needed is missing, or one is there twice.
     """
     names = [str(name or "").strip() for name in header]
-    columns = [
-        ALIASES.get(name.lower(), name.lower() if name.lower() in COLUMNS else name)
-        for name in names
-    ]
+    columns = [column_of(name) for name in names]
     found = f"the columns found are: {', '.join(names)[:300] or 'none'}"
     missing = [name for name in ("lat", "lon") if name not in columns]
     if "path" not in columns and "url" not in columns:

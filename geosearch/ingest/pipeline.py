@@ -30,14 +30,14 @@ from geosearch.catalogue.repository import (
 from geosearch.errors import UnreadableImage
 from geosearch.geo import Coordinate
 from geosearch.ingest.decisions import Decision, Outcome, decide_known, decide_new
+from geosearch.ingest.reader import PhotoReader, ReadLimits
 from geosearch.ingest.sources import (
     BadSource,
     Content,
     PhotoSource,
     SourceUnreadable,
     path_of,
-    read_source,
-    signature_of,
+    signature_of_source,
 )
 from geosearch.records import IngestError, IngestReport, PhotoState, Place, photo_id
 from geosearch.store.base import PointPayload, VectorPoint, VectorStore
@@ -79,8 +79,7 @@ class PipelineOptions:
 
     threads: int = 2
     batch_size: int = 32
-    max_bytes: int = 256_000_000
-    url_timeout_s: float = 30.0
+    limits: ReadLimits = ReadLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +207,15 @@ class _Run:
         # Photos of the last chunks: the record was asked about the next one before it knew them.
         self._recent: OrderedDict[UUID, None] = OrderedDict()
         self._pool = ThreadPoolExecutor(self._options.threads, thread_name_prefix="decode")
+        self._reader = PhotoReader(pipeline._options.limits)
         self._indexer = _Indexer(pipeline, self._count)
 
     def take(self, sources: Iterable[PhotoSource | BadSource]) -> IngestReport:
         """Work through all sources, reading one chunk ahead of recording."""
+        with self._reader:
+            return self._take(sources)
+
+    def _take(self, sources: Iterable[PhotoSource | BadSource]) -> IngestReport:
         self._indexer.start()
         try:
             ahead: list[tuple[_Looked, Future[Content] | None]] = []
@@ -256,7 +260,7 @@ class _Run:
 
     def _look(self, source: PhotoSource, known: KnownSource | None) -> _Looked:
         try:
-            signature = "url" if source.path is None else signature_of(source.path)
+            signature = signature_of_source(source)
         except SourceUnreadable as error:
             return _Looked(source, problem=str(error))
         if known is None or known.photo is None or signature is None:
@@ -270,12 +274,7 @@ class _Run:
     def _start_reading(self, looked: _Looked) -> tuple[_Looked, Future[Content] | None]:
         if looked.known is not None or looked.problem is not None:
             return looked, None
-        return looked, self._pool.submit(
-            read_source,
-            looked.source,
-            max_bytes=self._options.max_bytes,
-            url_timeout_s=self._options.url_timeout_s,
-        )
+        return looked, self._pool.submit(self._reader.read, looked.source)
 
     def _finish_chunk(self, chunk: list[tuple[_Looked, Future[Content] | None]]) -> None:
         """Decide about a chunk, record it, and only then hand it to the indexer."""

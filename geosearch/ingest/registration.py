@@ -30,7 +30,7 @@ from geosearch.ingest.sources import (
     PhotoSource,
     SourceUnreadable,
     path_of,
-    signature_of,
+    signature_of_source,
 )
 
 BATCH_ROWS = 5_000
@@ -172,9 +172,7 @@ def _draft(source: PhotoSource, purpose: str) -> IntakeDraft:
 
 def _signature(source: PhotoSource) -> str:
     """What changes when a local file does; one that may still change is never the same."""
-    if source.path is None:
-        return ""
     try:
-        return signature_of(source.path) or f"unsettled {time.time_ns()}"
+        return signature_of_source(source) or f"unsettled {time.time_ns()}"
     except SourceUnreadable:
         return "unreadable"  # from here; the machine that reads it may see more

@@ -25,7 +25,8 @@ from geosearch.encoder.registry import backbone_identity
 from geosearch.errors import ConfigError, InvalidInput
 from geosearch.geo import Coordinate
 from geosearch.ingest.manifest import read_manifest
-from geosearch.ingest.sources import BadSource, Claims, PhotoSource, path_of, read_source
+from geosearch.ingest.reader import PhotoReader, ReadLimits
+from geosearch.ingest.sources import BadSource, Claims, PhotoSource, path_of
 from geosearch.records import Place
 
 logger = logging.getLogger(__name__)
@@ -53,8 +54,7 @@ class TrainingData:
         folder: where features are kept, by content and by encoder.
         batch_size: photos encoded together.
         threads: that read and decode photos.
-        max_bytes: files larger than this are left out.
-        url_timeout_s: after which a photo's URL is given up.
+        limits: files larger than these are left out, and URLs that take longer.
         progress: told what is computed, how much is done and how much there is.
         left_out: (uri, reason) of photos that cannot be trained on; filled by the methods.
     """
@@ -64,8 +64,7 @@ class TrainingData:
     folder: Path
     batch_size: int = 32
     threads: int = 2
-    max_bytes: int = 256_000_000
-    url_timeout_s: float = 30.0
+    limits: ReadLimits = ReadLimits()
     progress: Progress | None = None
     left_out: list[tuple[str, str]] = field(default_factory=list)
 
@@ -146,29 +145,30 @@ class TrainingData:
             else:
                 labelled.append((source, sha256, source.claims.coordinate))
         places = self.lookup([coordinate for *_, coordinate in labelled])
-        photos = [
-            LabelledPhoto(
-                uri=source.uri,
-                read=self._reader(source),
-                coordinate=coordinate,
-                caption=caption_of(place, source.claims.caption),
-                author=source.claims.author or "",
-                country="" if place is None else place.country,
-                dataset=source.claims.dataset or "",
-                license=source.claims.license or "",
-                sha256=sha256,
+        with PhotoReader(self.limits) as reader:
+            photos = [
+                LabelledPhoto(
+                    uri=source.uri,
+                    read=_reading(reader, source),
+                    coordinate=coordinate,
+                    caption=caption_of(place, source.claims.caption),
+                    author=source.claims.author or "",
+                    country="" if place is None else place.country,
+                    dataset=source.claims.dataset or "",
+                    license=source.claims.license or "",
+                    sha256=sha256,
+                )
+                for (source, sha256, coordinate), place in zip(labelled, places, strict=True)
+            ]
+            features, left_out = compute_features(
+                photos,
+                self.encoder,
+                identity=self._identity,
+                cache=self.folder,
+                batch_size=self.batch_size,
+                threads=self.threads,
+                progress=self._telling("photos"),
             )
-            for (source, sha256, coordinate), place in zip(labelled, places, strict=True)
-        ]
-        features, left_out = compute_features(
-            photos,
-            self.encoder,
-            identity=self._identity,
-            cache=self.folder,
-            batch_size=self.batch_size,
-            threads=self.threads,
-            progress=self._telling("photos"),
-        )
         self.left_out.extend(left_out)
         features = self._with_text(features)
         folder = self.folder / f"photos-{features.fingerprint()}"
@@ -200,11 +200,10 @@ class TrainingData:
                 return None
             raise
 
-    def _reader(self, source: PhotoSource) -> Callable[[], bytes]:
-        return lambda: (
-            read_source(source, max_bytes=self.max_bytes, url_timeout_s=self.url_timeout_s).data
-        )
-
     def _telling(self, what: str) -> Callable[[int, int], None] | None:
         tell = self.progress
         return None if tell is None else lambda done, total: tell(what, done, total)
+
+
+def _reading(reader: PhotoReader, source: PhotoSource) -> Callable[[], bytes]:
+    return lambda: reader.read(source).data

@@ -1,32 +1,30 @@
 from __future__ import annotations
 
 import os
-import socket
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from geosearch.errors import ConfigError
 from geosearch.ingest import sources
+from geosearch.ingest.folders import scan
+from geosearch.ingest.reader import PhotoReader, ReadLimits
 from geosearch.ingest.sources import (
     BadSource,
     PhotoSource,
     SourceUnreadable,
     path_of,
-    read_source,
-    scan,
     signature_of,
     uri_of,
 )
 
 
-def _read(source: PhotoSource, *, max_bytes: int = 10_000_000, url_timeout_s: float = 5.0):
-    return read_source(source, max_bytes=max_bytes, url_timeout_s=url_timeout_s)
+def _read(source: PhotoSource, *, max_bytes: int = 10_000_000):
+    with PhotoReader(ReadLimits(max_bytes=max_bytes)) as reader:
+        return reader.read(source)
 
 
 def _names(found: Iterator[PhotoSource | BadSource]) -> list[str]:
@@ -110,7 +108,9 @@ def test_bytes_that_are_no_image_are_read_and_the_problem_kept(tmp_path: Path) -
     assert len(content.sha256) == 64
 
 
-@pytest.mark.parametrize("name", [b"caf\xe9.jpg", "café.jpg".encode(), b"a b#c%.jpg"])
+@pytest.mark.parametrize(
+    "name", [b"caf\xe9.jpg", "café.jpg".encode(), b"a b#c%.jpg", b"a.tar::b.jpg", b"http:b.jpg"]
+)
 def test_any_name_survives_the_way_through_the_record(tmp_path: Path, name: bytes) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
     path.write_bytes(b"x")
@@ -122,6 +122,8 @@ def test_any_name_survives_the_way_through_the_record(tmp_path: Path, name: byte
 
 def test_urls_are_no_paths() -> None:
     assert path_of("https://example.org/a.jpg") is None
+    assert path_of("s3://bucket/a.jpg") is None
+    assert path_of("/photos/shard.tar::a.jpg") is None
 
 
 def test_a_signature_changes_with_content_time_and_sidecar(
@@ -145,49 +147,3 @@ def test_a_file_that_may_still_change_has_no_signature(tmp_path: Path) -> None:
     path = tmp_path / "x.jpg"
     path.write_bytes(b"one")
     assert signature_of(path) is None
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        if self.path == "/big":
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"x" * 2_000_000)
-        elif self.path == "/photo":
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"<html>")
-        else:
-            self.send_error(404)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@contextmanager
-def _server() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-def test_urls_are_fetched_within_limits() -> None:
-    with _server() as url:
-        assert _read(PhotoSource(f"{url}/photo", None)).data == b"<html>"
-        with pytest.raises(SourceUnreadable, match="answered 404"):
-            _read(PhotoSource(f"{url}/none", None))
-        with pytest.raises(SourceUnreadable, match="limit"):
-            _read(PhotoSource(f"{url}/big", None), max_bytes=1_000_000)
-
-
-def test_a_server_that_is_silent_is_given_up() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}/x"
-        with pytest.raises(SourceUnreadable, match="could not be asked"):
-            _read(PhotoSource(url, None), url_timeout_s=0.2)
