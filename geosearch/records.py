@@ -133,13 +133,19 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A possible place: its share of the support (0 to 1) and the photos that give it."""
+    """A possible place: its share of the support (0 to 1) and the photos that give it.
+
+    `within` is the probability (0 to 1) that the truth lies within so many kilometres, empty where
+    nothing is known of it; `origins` says which channels or advisers proposed the place.
+    """
 
     coordinate: Coordinate
     share: float
     place: str
     radius_km: dict[int, float]
     evidence: tuple[Evidence, ...]
+    within: dict[int, float] = field(default_factory=dict)
+    origins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +163,9 @@ class Prediction:
     """Where a photo was taken, or why nothing can be said.
 
     `best` is None exactly when `reason` says why; `alternatives` are spread out and do not repeat
-    it. Radii are in kilometres at confidence levels in percent.
+    it. Radii are in kilometres at confidence levels in percent. `is_calibrated` tells whether radii
+    and probabilities were measured on held-out photos or only follow from the spread of the
+    support; `negatives` are the photos least like this one, `models` the advisers asked.
     """
 
     image: str
@@ -168,6 +176,9 @@ class Prediction:
     reason: str | None = None
     cost_usd: float = 0.0
     seconds: float = 0.0
+    is_calibrated: bool = False
+    negatives: tuple[SearchHit, ...] = ()
+    models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

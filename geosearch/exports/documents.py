@@ -24,6 +24,9 @@ def prediction_to_dict(prediction: Prediction) -> dict[str, JsonValue]:
         "radius_km": _radii(best) if best is not None else None,
         "place": json_value(best.place) if best is not None else None,
         "share": best.share if best is not None else None,
+        "within_km": _within(best) if best is not None else None,
+        "is_calibrated": prediction.is_calibrated,
+        "origins": list(best.origins) if best is not None else [],
         "reason": json_value(prediction.reason),
         "alternatives": [_candidate(candidate) for candidate in prediction.alternatives],
         "evidence": [_evidence(item) for item in best.evidence] if best is not None else [],
@@ -36,6 +39,11 @@ def prediction_to_dict(prediction: Prediction) -> dict[str, JsonValue]:
             }
             for step in prediction.steps
         ],
+        "negatives": [
+            {**_lat_lon(hit.photo.coordinate), **photo_properties(hit.photo), "score": hit.score}
+            for hit in prediction.negatives
+        ],
+        "models": list(prediction.models),
         "encoder": prediction.encoder,
         "cost_usd": prediction.cost_usd,
         "seconds": prediction.seconds,
@@ -97,6 +105,8 @@ def _candidate(candidate: Candidate) -> dict[str, JsonValue]:
         "radius_km": _radii(candidate),
         "place": json_value(candidate.place),
         "share": candidate.share,
+        "within_km": _within(candidate),
+        "origins": list(candidate.origins),
         "evidence": [_evidence(item) for item in candidate.evidence],
     }
 
@@ -114,6 +124,10 @@ def _lat_lon(coordinate: Coordinate | None) -> dict[str, JsonValue]:
     if coordinate is None:
         return {"lat": None, "lon": None}
     return {"lat": coordinate.lat, "lon": coordinate.lon}
+
+
+def _within(candidate: Candidate) -> dict[str, JsonValue]:
+    return {str(km): probability for km, probability in sorted(candidate.within.items())}
 
 
 def _radii(candidate: Candidate) -> dict[str, JsonValue]:

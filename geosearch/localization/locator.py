@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -24,7 +24,15 @@ from geosearch.localization.candidates import (
     find_places,
     neighbor_weights,
 )
-from geosearch.localization.uncertainty import FLOOR_KM, support_radii
+from geosearch.localization.uncertainty import FLOOR_KM, proposal_radii, support_radii
+from geosearch.localization.verification import (
+    NEAR_KM,
+    Reasoned,
+    Standing,
+    Trust,
+    Verdict,
+    verify,
+)
 from geosearch.records import Candidate, Evidence, Prediction, Step
 
 
@@ -67,6 +75,27 @@ class LocatorSettings:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """What the gallery says of one photo, before any adviser is asked.
+
+    Args:
+        neighbors: photos with a place, most similar first.
+        candidates: places they speak for, best first, apart from each other.
+        steps: how it came to that.
+        reason: why the photos alone support no answer, None where they do.
+        seconds: how long it took.
+        negatives: the photos least similar, farthest first.
+    """
+
+    neighbors: tuple[Neighbor, ...]
+    candidates: tuple[Candidate, ...]
+    steps: tuple[Step, ...]
+    reason: str | None
+    seconds: float
+    negatives: tuple[Neighbor, ...] = ()
+
+
 class Locator:
     """Locates photos from the neighbours of their fused vectors.
 
@@ -106,6 +135,14 @@ class Locator:
         Raises:
             InvalidInput: a neighbour's score is not finite.
         """
+        return self.decide(self.retrieve(query), image=image)
+
+    def retrieve(self, query: NDArray[np.float32]) -> Retrieved:
+        """What the photos of the gallery say of a query (dim,): the first half of `locate`.
+
+        Raises:
+            InvalidInput: a neighbour's score is not finite.
+        """
         log, settings = _StepLog(self._clock), self._settings
         found = sorted(
             self._neighbors(query, settings.neighbors),
@@ -122,15 +159,86 @@ class Locator:
         if reason is None:
             candidates = self._candidates(voices, log)
             reason = _why_scattered(candidates[0], settings.max_spread_km)
-        answered = reason is None
-        return Prediction(
-            image=image,
-            best=candidates[0] if answered else None,
-            alternatives=tuple(candidates[1:]) if answered else (),
+        return Retrieved(
+            neighbors=tuple(voices.neighbors),
+            candidates=tuple(candidates),
             steps=tuple(log.steps),
-            encoder=self._encoder,
             reason=reason,
             seconds=log.seconds(),
+        )
+
+    def decide(
+        self,
+        retrieved: Retrieved,
+        *,
+        image: str,
+        reasoned: Reasoned | None = None,
+        trust: Trust | None = None,
+    ) -> Prediction:
+        """The answer after everything was heard: the second half of `locate`.
+
+        Args:
+            retrieved: what the photos say.
+            image: its name.
+            reasoned: what an adviser, such as a large multimodal model, proposes. Without any
+                proposal the photos decide alone.
+            trust: how often that adviser is right.
+        """
+        log = _StepLog(self._clock)
+        heard = reasoned if reasoned is not None else Reasoned()
+        candidates, reason = list(retrieved.candidates), retrieved.reason
+        if reason is not None:
+            candidates = []
+        steps = [*retrieved.steps, *heard.steps]
+        if heard.proposals:
+            candidates = self._verified(candidates, heard, trust, log)
+            steps += log.steps
+            reason = None
+        return Prediction(
+            image=image,
+            best=candidates[0] if candidates else None,
+            alternatives=tuple(candidates[1:]),
+            steps=tuple(steps),
+            encoder=self._encoder,
+            reason=reason,
+            cost_usd=heard.cost_usd,
+            seconds=retrieved.seconds + sum(step.seconds for step in heard.steps) + log.seconds(),
+            models=heard.models,
+        )
+
+    def _verified(
+        self, candidates: list[Candidate], heard: Reasoned, trust: Trust | None, log: _StepLog
+    ) -> list[Candidate]:
+        """Candidates and proposals, most probable first."""
+        standings = [Standing(one.coordinate, _probability(one)) for one in candidates]
+        verdicts = verify(standings, heard.proposals, trust=trust)
+        log.note(
+            "verification",
+            "; ".join(str(verdict) for verdict in verdicts[:3]),
+            verdicts[0].coordinate,
+        )
+        return [
+            self._after(verdict, None if verdict.standing is None else candidates[verdict.standing])
+            for verdict in verdicts
+        ]
+
+    def _after(self, verdict: Verdict, candidate: Candidate | None) -> Candidate:
+        """A candidate with what verification made of it, or one that only an adviser proposes."""
+        spoken = tuple(name for name in verdict.origins if name != "retrieval")
+        if candidate is None:
+            return Candidate(
+                coordinate=verdict.coordinate,
+                share=0.0,
+                place=self._place_name(verdict.coordinate),
+                radius_km=proposal_radii(verdict.probability, near_km=NEAR_KM),
+                evidence=(),
+                within={int(NEAR_KM): verdict.probability},
+                origins=spoken,
+            )
+        return replace(
+            candidate,
+            within=candidate.within | {int(NEAR_KM): verdict.probability},
+            origins=candidate.origins + spoken,
         )
 
     def _candidates(self, voices: _Voices, log: _StepLog) -> list[Candidate]:
@@ -216,6 +324,11 @@ class _StepLog:
 
     def seconds(self) -> float:
         return self._clock() - self._started
+
+
+def _probability(candidate: Candidate) -> float:
+    """That a candidate is right to `NEAR_KM`: what was measured, else its share of the support."""
+    return candidate.within.get(int(NEAR_KM), candidate.share)
 
 
 def _can_speak(neighbor: Neighbor, min_score: float) -> bool:

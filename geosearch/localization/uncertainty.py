@@ -73,6 +73,24 @@ def support_radii(
     return radii
 
 
+def proposal_radii(
+    probability: float, *, near_km: float, levels: Sequence[int] = LEVELS
+) -> dict[int, float]:
+    """Radii round a place that is right to `near_km` with a probability, and else anywhere.
+
+    Args:
+        probability: 0 to 1.
+        near_km: what being right means.
+        levels: percent, each from 1 to 99.
+    """
+    radii = {}
+    for level in levels:
+        beyond = level / 100.0 - probability
+        share = beyond / (1.0 - probability) if beyond > 0.0 else 0.0
+        radii[level] = near_km if share <= 0.0 else max(near_km, _cap_radius_km(share))
+    return radii
+
+
 def _cap_share(radius_km: ArrayLike) -> NDArray[np.float64]:
     """The part of the Earth's surface within a radius."""
     angle = np.asarray(radius_km, dtype=np.float64) / EARTH_RADIUS_KM

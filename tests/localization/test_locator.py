@@ -12,7 +12,8 @@ from geosearch.geo import Coordinate
 from geosearch.localization.background import background_score
 from geosearch.localization.candidates import Neighbor
 from geosearch.localization.locator import Locator, LocatorSettings
-from geosearch.records import PhotoFact
+from geosearch.localization.verification import Proposal, Reasoned
+from geosearch.records import PhotoFact, Step
 
 LUND, PARIS, SUVA = Coordinate(55.705, 13.193), Coordinate(48.857, 2.352), Coordinate(-18.1, 178.4)
 QUERY = np.ones(3, dtype=np.float32)
@@ -105,7 +106,7 @@ def test_each_step_says_what_it_proposed_and_how_long_it_took():
     assert found.steps[0].coordinate == LUND
     assert found.steps[1].coordinate == found.best.coordinate
     assert "6 of 6 photos" in found.steps[1].summary
-    assert found.seconds == 4.0
+    assert found.seconds == 5.0  # four for the photos, one to decide
 
 
 def test_the_order_in_which_neighbors_arrive_changes_nothing():
@@ -207,3 +208,39 @@ def test_a_gallery_that_is_small_or_all_in_one_place_has_no_background(count, sp
 def test_settings_that_cannot_work_are_refused(bad):
     with pytest.raises(ConfigError):
         LocatorSettings(**bad)
+
+
+def decided(neighbors, proposals, **options):
+    locator = Locator(
+        lambda query, limit: neighbors, lambda coordinate: "named", encoder="e", **options
+    )
+    reasoned = Reasoned(
+        tuple(proposals),
+        steps=(Step("lmm zero-shot", "it says so", PARIS, 2.0),),
+        models=("some/model",),
+        cost_usd=0.25,
+    )
+    return locator.decide(locator.retrieve(QUERY), image="q.jpg", reasoned=reasoned)
+
+
+def test_an_adviser_that_agrees_raises_the_probability_of_the_place_and_is_named():
+    found = decided(near(LUND, 6, 0.9), [Proposal(LUND, "lmm zero-shot", 3)])
+    assert found.best.coordinate.distance_km(LUND) < 0.5
+    assert found.best.within[25] > 0.95
+    assert "lmm zero-shot" in found.best.origins
+    assert (found.models, found.cost_usd) == (("some/model",), 0.25)
+    assert [step.name for step in found.steps][-2:] == ["lmm zero-shot", "verification"]
+    assert found.seconds >= 2.0
+
+
+def test_where_no_photo_speaks_the_adviser_answers_and_the_radius_says_how_sure_that_is():
+    found = decided([], [Proposal(PARIS, "lmm zero-shot")])
+    assert found.reason is None
+    assert (found.best.coordinate, found.best.place) == (PARIS, "named")
+    assert found.best.evidence == ()
+    assert found.best.radius_km[90] > 1000.0
+
+
+def test_an_adviser_without_proposals_leaves_answer_and_reason_to_the_photos():
+    assert "empty" in decided([], []).reason
+    assert decided(near(LUND, 6, 0.9), []).best.coordinate.distance_km(LUND) < 0.5

@@ -1,0 +1,253 @@
+"""Deciding over every proposal at once: what photos say of places, and what anyone else says.
+
+The seam for large multimodal models and other advisers. Retrieval gives places, each with the
+probability that the photo was taken within `NEAR_KM` of it (`Standing`); an adviser gives
+coordinates with votes (`Proposal`); ::
+
+    verify(standings: Sequence[Standing], proposals: Sequence[Proposal], *,
+           trust: Trust = Trust(), retrieval_at: Callable[[Coordinate], float] | None = None)
+        -> tuple[Verdict, ...]          # best first; probabilities sum to at most 1
+
+Pure functions; nothing here asks a model or an index. `Locator.decide` calls it with the proposals
+of a `Reasoned`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from geosearch.errors import ConfigError, InvalidInput
+from geosearch.geo import Coordinate
+from geosearch.records import Step
+
+NEAR_KM = 25.0
+"""Two proposals so near to each other are for one place: a city."""
+
+CHANCE = 0.005
+"""How often a wrong answer lies within `NEAR_KM` of a given place by chance. Guesses go where
+people are, so it is far above the part of the Earth's surface (4e-6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A coordinate that an adviser proposes.
+
+    Args:
+        coordinate: where.
+        origin: who says so and from what, as `lmm zero-shot` or `lmm with 10 neighbours`.
+        votes: how many of its answers were this one.
+        saw_neighbors: whether the adviser was shown the photos that retrieval found. Agreeing with
+            what one was shown is weak evidence; agreeing without having seen it is strong.
+
+    Raises:
+        InvalidInput: there are no votes.
+    """
+
+    coordinate: Coordinate
+    origin: str
+    votes: int = 1
+    saw_neighbors: bool = False
+
+    def __post_init__(self) -> None:
+        if self.votes < 1:
+            raise InvalidInput(f"{self.origin} proposes with {self.votes} votes; give 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoned:
+    """What an adviser made of one photo: proposals, its steps in words, models, cost.
+
+    Refusals and failures are steps without a coordinate, never proposals.
+    """
+
+    proposals: tuple[Proposal, ...] = ()
+    steps: tuple[Step, ...] = ()
+    models: tuple[str, ...] = ()
+    cost_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A place that photos speak for, and the probability (0 to 1) that it is within `NEAR_KM`."""
+
+    coordinate: Coordinate
+    probability: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.probability <= 1.0:
+            raise InvalidInput(f"a probability of {self.probability}; it must be from 0 to 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """How often an adviser's answer lies within `NEAR_KM` of the truth, as far as is known.
+
+    `hits` of `asked` answers were right, both real numbers: the prior counts as `asked` answers
+    seen. Published models answer 25 to 45 % of photos at this scale (IM2GPS3k, YFCC4k).
+    """
+
+    hits: float = 3.0
+    asked: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.hits < self.asked < math.inf:
+            raise ConfigError(
+                f"a trust of {self.hits:g} hits of {self.asked:g}; hits must be above 0 and below "
+                "the number asked"
+            )
+
+    @property
+    def rate(self) -> float:
+        """The estimated rate of right answers, strictly between 0 and 1."""
+        return self.hits / self.asked
+
+    def after(self, *, agreed: bool, probability: float) -> Trust:
+        """Trust after one more photo whose truth nobody knows.
+
+        If advisers err independently of retrieval, both are right together with probability
+        rate x `probability`, and they hardly ever agree when one is wrong. So agreements over the
+        sum of probabilities estimate the rate, without a single label.
+
+        Args:
+            agreed: whether its independent answer was within `NEAR_KM` of the retrieval answer.
+            probability: the calibrated probability of that retrieval answer.
+        """
+        if not 0.0 <= probability <= 1.0:
+            raise InvalidInput(f"a probability of {probability}; it must be from 0 to 1")
+        asked = self.asked + probability
+        # More agreements than expected must not make a rate of 1: nobody is always right.
+        hits = min(self.hits + (1.0 if agreed else 0.0), 0.98 * asked)
+        return Trust(hits, asked)
+
+    def scored(self, *, right: bool) -> Trust:
+        """Trust after one more photo whose truth is known."""
+        return Trust(
+            min(self.hits + (1.0 if right else 0.0), 0.98 * (self.asked + 1.0)), self.asked + 1.0
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A place after everything was heard.
+
+    Args:
+        coordinate: of retrieval where it has one for the place, else of the proposal with most
+            votes; never an average.
+        probability: that the photo was taken within `NEAR_KM` of it, 0 to 1.
+        before: the probability that retrieval alone gave it.
+        votes: of all proposals for it.
+        origins: who spoke for it, `retrieval` first.
+        standing: index into the standings, None where only proposals are for it.
+    """
+
+    coordinate: Coordinate
+    probability: float
+    before: float
+    votes: int
+    origins: tuple[str, ...]
+    standing: int | None
+
+    def __str__(self) -> str:
+        parts = [f"{self.coordinate}: {self.probability:.0%}"]
+        if self.votes:
+            parts.append(f"{self.votes} votes")
+        parts.append(f"retrieval alone {self.before:.0%}")
+        return ", ".join(parts)
+
+
+def verify(
+    standings: Sequence[Standing],
+    proposals: Sequence[Proposal],
+    *,
+    trust: Trust | None = None,
+    retrieval_at: Callable[[Coordinate], float] | None = None,
+) -> tuple[Verdict, ...]:
+    """All places that retrieval or an adviser names, with what is left of each after both.
+
+    Bayes' rule over places. The prior is retrieval's probability; what it leaves over is for all
+    other places on Earth. All proposals together are one witness: answers of one model repeat each
+    other's mistakes. It names the true place with `trust.rate` times its share of the votes, and a
+    wrong one by chance (`CHANCE`), or, as far as it was shown the photos, as often as retrieval
+    holds it for likely. So a confident retrieval is not outvoted, an unsure one is, and two that
+    agree independently are nearly certain.
+
+    Args:
+        standings: places of retrieval in their order, more than `NEAR_KM` apart; their
+            probabilities sum to at most 1 (more is scaled down).
+        proposals: of advisers, in any order; none leaves the standings as they are.
+        trust: how often these advisers are right.
+        retrieval_at: retrieval's probability of a place that is not among the standings.
+
+    Returns:
+        Verdicts, most probable first; equal ones in the order given, standings first.
+    """
+    rate = (trust if trust is not None else Trust()).rate
+    total = max(1.0, sum(standing.probability for standing in standings))
+    places = [
+        _Place(standing.coordinate, standing.probability / total, at)
+        for at, standing in enumerate(standings)
+    ]
+    named = sorted(proposals, key=lambda one: (-one.votes, one.origin, one.coordinate))
+    for proposal in named:
+        place = _nearest(places, proposal.coordinate)
+        if place is None:
+            before = 0.0 if retrieval_at is None else retrieval_at(proposal.coordinate)
+            place = _Place(proposal.coordinate, before, None)
+            places.append(place)
+        place.add(proposal)
+    elsewhere = max(0.0, 1.0 - sum(place.before for place in places))
+    all_votes = sum(proposal.votes for proposal in proposals)
+    weights = []
+    for place in places:
+        prior = max(place.before, elsewhere * CHANCE if place.votes else 0.0)
+        weights.append(prior * _likelihood_ratio(place, all_votes, rate))
+    scale = sum(weights) + elsewhere
+    verdicts = [
+        place.verdict(weight / scale if scale > 0.0 else 0.0)
+        for place, weight in zip(places, weights, strict=True)
+    ]
+    return tuple(sorted(verdicts, key=lambda verdict: -verdict.probability))
+
+
+def _likelihood_ratio(place: _Place, all_votes: int, rate: float) -> float:
+    """How much likelier these votes are if the place is true than if it is not."""
+    if not place.votes:
+        return 1.0
+    shown = place.shown / place.votes
+    by_chance = (1.0 - shown) * CHANCE + shown * max(CHANCE, place.before)
+    share = place.votes / all_votes
+    return (rate * share + (1.0 - rate) * by_chance) / ((1.0 - rate) * by_chance)
+
+
+class _Place:
+    """A place while proposals are gathered for it."""
+
+    def __init__(self, coordinate: Coordinate, before: float, standing: int | None) -> None:
+        self.coordinate, self.before, self.standing = coordinate, before, standing
+        self.votes = self.shown = 0
+        self.origins: list[str] = [] if standing is None else ["retrieval"]
+
+    def add(self, proposal: Proposal) -> None:
+        self.votes += proposal.votes
+        self.shown += proposal.votes if proposal.saw_neighbors else 0
+        if proposal.origin not in self.origins:
+            self.origins.append(proposal.origin)
+
+    def verdict(self, probability: float) -> Verdict:
+        return Verdict(
+            self.coordinate,
+            min(1.0, probability),
+            self.before,
+            self.votes,
+            tuple(self.origins),
+            self.standing,
+        )
+
+
+def _nearest(places: Iterable[_Place], coordinate: Coordinate) -> _Place | None:
+    """The place within `NEAR_KM` of a coordinate that is nearest to it."""
+    near = [(place.coordinate.distance_km(coordinate), place) for place in places]
+    near = [item for item in near if item[0] <= NEAR_KM]
+    return min(near, key=lambda item: item[0])[1] if near else None
