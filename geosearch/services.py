@@ -10,12 +10,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from geosearch.addresses import AllowedAddresses
+from geosearch.catalogue.audit import Audit
 from geosearch.catalogue.intake import Intake
 from geosearch.catalogue.repository import Catalogue
 from geosearch.catalogue.session import migrate, open_engine
 from geosearch.home import Home
 from geosearch.settings import Settings
 from geosearch.store.base import VectorStore
+from geosearch.store.inventory import StoredCollection, local_collections
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from geosearch.encoder.gallery import GpsGallery
     from geosearch.ingest.pipeline import Pipeline
     from geosearch.ingest.reader import ReadLimits
+    from geosearch.ingest.reconcile import Reconciler
     from geosearch.places import Gazetteer
 
 
@@ -124,6 +127,37 @@ class Services:
             store = ServerStore(client, name, dim=self.embedder.dim, identity=str(identity))
         self._open.callback(store.close)
         return store
+
+    @cached_property
+    def audit(self) -> Audit:
+        """The record as comparing it with the index needs it."""
+        if self.settings.database_url is None:
+            self.migrate()
+        return Audit(self._engine)
+
+    @property
+    def reconciler(self) -> Reconciler:
+        """What compares record and index of the encoder in use."""
+        from geosearch.ingest.reconcile import Reconciler
+
+        return Reconciler(
+            self.catalogue, self.audit, self.store, encoder=str(self.embedder.identity)
+        )
+
+    def collections(self) -> list[StoredCollection]:
+        """Every collection of ours, whichever encoder it belongs to."""
+        if self.settings.qdrant_url is None:
+            return local_collections(self.home.qdrant)
+        from geosearch.store.server import connect, server_collections
+
+        key = self.settings.qdrant_api_key
+        client = connect(
+            self.settings.qdrant_url, api_key=None if key is None else key.get_secret_value()
+        )
+        try:
+            return server_collections(client)
+        finally:
+            client.close()
 
     @cached_property
     def gazetteer(self) -> Gazetteer:

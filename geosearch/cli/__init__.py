@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "Measure how right the answers are."),
     "status": ("catalogue", "Show what the catalogue holds."),
     "retry": ("ingest", "Take in again what was interrupted or failed."),
+    "reconcile": ("operations", "Compare catalogue and index, and mend the index."),
     "reindex": ("ingest", "Fill the index of the encoder in use."),
     "export": ("catalogue", "Write the catalogue as CSV, Parquet, GeoJSON or KML."),
     "write-exif": ("geotags", "Write places into copies of photos."),

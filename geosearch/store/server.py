@@ -31,6 +31,7 @@ from geosearch.store.base import (
     ranked,
 )
 from geosearch.store.filters import Filter, to_qdrant
+from geosearch.store.inventory import PREFIX, StoredCollection
 from geosearch.store.payload import INDEXED_FIELDS, from_stored, to_stored
 
 _SCHEMAS = {
@@ -289,6 +290,24 @@ class ServerStore:
 
     def _request(self, action: str) -> AbstractContextManager[None]:
         return _translated(f"{action} collection '{self.collection}'")
+
+
+def server_collections(client: QdrantClient) -> list[StoredCollection]:
+    """The collections of ours on a server, by name.
+
+    Raises:
+        StoreError: the server refuses.
+    """
+    found = []
+    with _translated("list the collections"):
+        for described in client.get_collections().collections:
+            if described.name.startswith(PREFIX):
+                metadata = client.get_collection(described.name).config.metadata or {}
+                identity = metadata.get("identity")
+                found.append(
+                    StoredCollection(described.name, None if identity is None else str(identity))
+                )
+    return sorted(found, key=lambda collection: collection.name)
 
 
 @contextmanager

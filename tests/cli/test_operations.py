@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from geosearch import services as services_module
+from geosearch.cli import main
+from geosearch.encoder.fakes import ColorGridEmbedder
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Run:
+    """Run a command line in this process on real engines: exit code, stdout, stderr."""
+    monkeypatch.setenv("GEOSEARCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("GEOSEARCH_DATABASE_URL", database_url)
+    monkeypatch.setattr(services_module, "_load_embedder", lambda _: ColorGridEmbedder())
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as exit_:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert isinstance(exit_.value.code, int)
+        return exit_.value.code, captured.out, captured.err
+
+    return run
+
+
+def test_reconcile_says_what_differs_and_mends_it(
+    run: Run, folder: Path, engine: Engine, tmp_path: Path
+) -> None:
+    run("ingest", folder)
+    assert run("reconcile", "--dry-run")[:2] == (
+        0,
+        "12 photos and 12 points compared\nthey agree\n",
+    )
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE photo SET author = 'Ann'"))
+    code, out, _ = run("reconcile", "--dry-run", "--json")
+    assert code == 1
+    assert json.loads(out)["differences"]["stale"] == 12
+    assert run("reconcile")[0] == 0
+    assert run("reconcile", "--dry-run")[0] == 0
+    (tmp_path / "home" / "qdrant" / "geosearch-left").mkdir()
+    code, out, _ = run("reconcile", "--dry-run", "--json")
+    assert (code, [orphan["name"] for orphan in json.loads(out)["orphans"]]) == (
+        1, ["geosearch-left"],
+    )  # fmt: skip
+    code, out, _ = run("reconcile", "--drop-orphans", "--json")
+    assert json.loads(out)["dropped"] == ["geosearch-left"]
+    assert run("reconcile", "--dry-run")[0] == 0
+    assert run("reconcile", "--dry-run", "--drop-orphans")[0] == 2
+
+
+def test_reconcile_encodes_what_the_index_lost(run: Run, folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    run("ingest", folder)
+    shutil.rmtree(tmp_path / "home" / "qdrant")
+    code, out, _ = run("reconcile", "--json")
+    document = json.loads(out)
+    assert (code, document["differences"]["missing"], document["encoded_again"]) == (0, 12, 12)
+    assert run("reconcile", "--dry-run")[0] == 0
