@@ -88,3 +88,15 @@ def test_a_notebook_shows_a_map_and_no_foreign_markup() -> None:
     assert "<b>.jpg" not in html
     assert "Nowhere" in LOCATED._repr_html_()
     assert "&lt;nothing&gt;" in UNANSWERED._repr_html_()
+
+
+def test_evaluate_locates_the_photos_of_a_manifest_and_measures_the_errors(
+    geosearch: GeoSearch, folder: Path
+) -> None:
+    manifest = folder / "asked.csv"
+    manifest.write_text("path,lat,lon\nlund-2.jpg,55.705,13.193\nsuva-2.jpg,-18.141,178.442\n")
+    asked = [folder / "lund-2.jpg", folder / "suva-2.jpg"]
+    geosearch.ingest([path for path in folder.glob("*.jpg") if path not in asked])
+    report = geosearch.evaluate(manifest, resamples=20)
+    assert report.asked == 2
+    assert all(outcome.error_km < 5.0 for outcome in report.methods[0].outcomes)

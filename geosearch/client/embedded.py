@@ -1,8 +1,7 @@
-"""The Python face: everything the command line does, as methods that return records."""
+"""The collection of this machine: engines opened here, one method for each thing to do."""
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 import os
@@ -10,26 +9,25 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geosearch import criteria, retrieval
+from geosearch.client.arguments import Place, as_paths, coordinate_of, image_bytes, photo_sources
+from geosearch.client.background import background_of
 from geosearch.criteria import PathLike, When
 from geosearch.errors import ConfigError, InvalidInput, UnreadableImage
 from geosearch.geo import Coordinate
 from geosearch.ingest.folders import scan
-from geosearch.ingest.manifest import read_manifest
-from geosearch.ingest.sources import BadSource, Claims, PhotoSource, is_settled
-from geosearch.localization.background import background_score
+from geosearch.ingest.sources import BadSource, is_settled
 from geosearch.localization.candidates import Neighbor
 from geosearch.localization.locator import Locator
 from geosearch.records import IngestReport
 from geosearch.results import FoundPhotos, LocatedPhoto
 from geosearch.services import Services
 from geosearch.settings import load_settings
-from geosearch.store.base import VectorStore
 from geosearch.store.filters import (
     Author,
     Country,
@@ -40,12 +38,10 @@ from geosearch.store.filters import (
     within_any,
 )
 
+if TYPE_CHECKING:
+    from geosearch.evaluation import EvaluationReport
+
 logger = logging.getLogger(__name__)
-
-Place: TypeAlias = Coordinate | tuple[float, float]
-
-BACKGROUND_SAMPLE = 512
-"""Photos of the index that are compared with each other to learn how alike unrelated ones are."""
 
 
 class GeoSearch:
@@ -109,7 +105,7 @@ class GeoSearch:
         if settled_only:
             sources = (source for source in sources if is_settled(source))
         inputs = {
-            "paths": [os.fsencode(path).decode(errors="replace") for path in _as_paths(paths)],
+            "paths": [os.fsencode(path).decode(errors="replace") for path in as_paths(paths)],
             "manifest": None if manifest is None else str(manifest),
             "dataset": dataset,
         }
@@ -173,7 +169,7 @@ class GeoSearch:
         """
         if k < 1:
             raise ConfigError(f"k is {k}; ask for 1 or more photos")
-        center = None if near is None else _coordinate(near)
+        center = None if near is None else coordinate_of(near)
         where = all_of(
             where,
             criteria.circle(center, radius_km),
@@ -225,17 +221,55 @@ class GeoSearch:
         """
         self._warn_of_missing_photos()
         locator = self._locator(where)
-        for source in scan(_as_paths(images)):
+        for source in scan(as_paths(images)):
             if isinstance(source, BadSource):
                 yield self._unanswered(source.uri, source.reason, start=time.perf_counter())
                 continue
             start = time.perf_counter()
             try:
-                vector = self.services.embedder.embed(_bytes(source.path or source.uri))
+                vector = self.services.embedder.embed(image_bytes(source.path or source.uri))
             except (UnreadableImage, InvalidInput) as error:
                 yield self._unanswered(source.uri, str(error), start=start)
                 continue
             yield LocatedPhoto.of(locator.locate(vector, image=source.uri))
+
+    def evaluate(
+        self,
+        manifest: PathLike,
+        *,
+        images: PathLike | None = None,
+        limit: int | None = None,
+        resamples: int = 1000,
+        seed: int = 0,
+    ) -> EvaluationReport:
+        """Locate every photo of a manifest and measure how far off the answers are.
+
+        A photo that is in the collection finds itself; keep the photos asked out of it, or use
+        `geosearch evaluate`, which takes them out and compares with baselines.
+
+        Args:
+            manifest: CSV or Parquet with `path`, `lat`, `lon`.
+            images: the folder of the photos, if the manifest names them only.
+            limit: ask only so many photos, evenly spaced.
+            resamples: of the bootstrap that gives the intervals.
+            seed: of the bootstrap.
+
+        Raises:
+            InvalidManifest: the manifest as a whole cannot be used.
+            InvalidInput: no photo, or photos of one place only.
+        """
+        from geosearch.evaluation import evaluate, load_manifest
+
+        folder = None if images is None else Path(images).expanduser()
+        dataset = load_manifest(Path(manifest).expanduser(), images=folder).limited(limit)
+        return evaluate(
+            lambda queries: self.locate(
+                [query.image for query in queries if query.image is not None]
+            ),
+            dataset,
+            resamples=resamples,
+            seed=seed,
+        )
 
     def status(self) -> dict[str, Any]:
         """Photos by state and by encoder, the last run, the last errors."""
@@ -276,13 +310,13 @@ class GeoSearch:
         """The weighted sum of what is asked for (dim,); None when only filters are given."""
         parts: dict[str, Callable[[], NDArray[np.float32]]] = {}
         if image is not None:
-            parts["image"] = lambda: self.services.embedder.embed(_bytes(image))
+            parts["image"] = lambda: self.services.embedder.embed(image_bytes(image))
         if text is not None:
             if not text.strip():
                 raise ConfigError("the text to search for is empty; say what the photos show")
             parts["text"] = lambda: self.services.embedder.encode_texts([text])[0]
         if at is not None:
-            parts["gps"] = lambda: self.services.embedder.encode_locations([_coordinate(at)])[0]
+            parts["gps"] = lambda: self.services.embedder.encode_locations([coordinate_of(at)])[0]
         weights = dict(weights or {})
         unused = set(weights) - set(parts)
         if unused:
@@ -318,7 +352,7 @@ class GeoSearch:
             neighbors,
             place_name,
             encoder=str(services.embedder.identity),
-            background=_background(services.store),
+            background=background_of(services.store),
         )
 
     def _unanswered(self, image: str, reason: str, *, start: float) -> LocatedPhoto:
@@ -331,65 +365,3 @@ class GeoSearch:
             reason=reason,
             seconds=time.perf_counter() - start,
         )
-
-
-def _background(store: VectorStore) -> float | None:
-    """How alike unrelated photos of the index are, from a sample of it.
-
-    Ids are hashes of content, so the first of them are a sample by chance.
-    """
-    sample = list(itertools.islice(store.scroll(batch=BACKGROUND_SAMPLE), BACKGROUND_SAMPLE))
-    if len(sample) < 2:
-        return None
-    stored = store.vectors([hit.id for hit in sample])
-    places = [hit.payload.coordinate for hit in sample]
-    return background_score(
-        np.stack([stored[hit.id] for hit in sample]),
-        np.array([place.lat for place in places]),
-        np.array([place.lon for place in places]),
-    )
-
-
-def photo_sources(
-    paths: PathLike | Iterable[PathLike],
-    *,
-    manifest: PathLike | None = None,
-    dataset: str | None = None,
-) -> Iterator[PhotoSource | BadSource]:
-    """What an ingest takes in: the manifest's rows, then the files that it does not name.
-
-    Raises:
-        ConfigError: nothing is given, or a path does not exist.
-        InvalidManifest: the manifest as a whole cannot be used.
-    """
-    folders = _as_paths(paths)
-    if not folders and manifest is None:
-        raise ConfigError("nothing to ingest; name files or folders, or --manifest FILE")
-    named: set[str] = set()
-    if manifest is not None:
-        for source in read_manifest(Path(manifest).expanduser(), dataset=dataset):
-            if folders:
-                named.add(source.uri)
-            yield source
-    for source in scan(folders, Claims(dataset=dataset)):
-        if source.uri not in named:
-            yield source
-
-
-def _coordinate(place: Place) -> Coordinate:
-    return place if isinstance(place, Coordinate) else Coordinate(*place)
-
-
-def _as_paths(paths: PathLike | Iterable[PathLike]) -> list[Path]:
-    if isinstance(paths, str | os.PathLike):
-        paths = [paths]
-    return [Path(path).expanduser() for path in paths]
-
-
-def _bytes(image: PathLike | bytes) -> bytes:
-    if isinstance(image, bytes):
-        return image
-    try:
-        return Path(image).expanduser().read_bytes()
-    except OSError as error:
-        raise UnreadableImage(f"{image} cannot be read: {error.strerror or error}") from error
