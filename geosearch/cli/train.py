@@ -64,6 +64,11 @@ REWRITE = "\r\x1b[K"
     help="Share of the places, or blocks, that validate.",
 )
 @click.option("--split-blocks", type=float, help="Hold out whole cells of so many degrees.")
+@click.option(
+    "--freeze-scales",
+    is_flag=True,
+    help="Keep the scale MLPs of the location encoder as they are: quicker, overfits less.",
+)
 @click.option("--device", help="auto, cpu, cuda or cuda:N; GEOSEARCH_DEVICE if not given.")
 @click.option("--bf16", is_flag=True, help="Forward passes in bfloat16.")
 @click.option(
@@ -84,6 +89,7 @@ def train(
     seed: int,
     held_out: float,
     split_blocks: float | None,
+    freeze_scales: bool,
     device: str | None,
     bf16: bool,
     distributed: bool,
@@ -117,6 +123,7 @@ def train(
         seed=seed,
         validation_share=held_out,
         blocks_deg=split_blocks,
+        freeze_scales=freeze_scales,
         device=device or settings.device,
         bf16=bf16,
         distributed=distributed,

@@ -100,13 +100,17 @@ class LocationAttention(nn.Module):
         Returns:
             (n, embed_dim).
         """
-        query = self.query(self.query_norm(features)).unflatten(-1, (self.n_heads, -1))  # (n, h, d)
-        similarity = torch.einsum("nhd,nkhd->nhk", query, keys).float() / math.sqrt(keys.shape[-1])
-        far = self.log_decay.float().exp()[:, None] * distances[:, None]  # (n, h, k)
-        weights = self.dropout((similarity - far).softmax(dim=-1)).to(values.dtype)  # (n, h, k)
+        weights = self.dropout(self.weights(features, keys, distances)).to(values.dtype)
         context = torch.einsum("nhk,nkhd->nhd", weights, values).flatten(1)  # (n, h · d)
         added: Tensor = self.out(context)
         return added
+
+    def weights(self, features: Tensor, keys: Tensor, distances: Tensor) -> Tensor:
+        """How much each head listens to each neighbor: (n, n_heads, k) float32, summing to 1."""
+        query = self.query(self.query_norm(features)).unflatten(-1, (self.n_heads, -1))  # (n, h, d)
+        similarity = torch.einsum("nhd,nkhd->nhk", query, keys).float() / math.sqrt(keys.shape[-1])
+        far = self.log_decay.float().exp()[:, None] * distances[:, None]  # (n, h, k)
+        return (similarity - far).softmax(dim=-1)
 
 
 def _zero_linear(inputs: int, outputs: int) -> nn.Linear:

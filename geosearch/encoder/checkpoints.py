@@ -183,7 +183,9 @@ def load_checkpoint(folder: Path, *, encoder: str | None = None) -> TransGeoClip
     checkpoint = read_checkpoint(folder, encoder=encoder)
     shapes = checkpoint.document["shapes"]
     try:
-        location = LocationEncoder(config_of(LocationConfig, shapes["location"]))
+        location = LocationEncoder(
+            config_of(LocationConfig, shapes["location"]), weights_follow=True
+        )
         model = TransGeoClip(config_of(ModelConfig, shapes["heads"]), location)
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (KeyError, TypeError, RuntimeError) as error:

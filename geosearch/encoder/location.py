@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from geosearch.encoder import geoclip
 from geosearch.encoder.attention import LocationAttention, ScaleTransformer, scale_mlp
 from geosearch.encoder.device import choose_dtype, fast_dtypes
+from geosearch.encoder.scale_tokens import ScaleTokens
 from geosearch.encoder.sphere import (
     checked_degrees,
     chords_to_km,
@@ -67,6 +68,16 @@ class LocationConfig:
             )
 
 
+def geoclip_anchors(count: int) -> Tensor:
+    """Coordinates (count, 2) spread over GeoCLIP's gallery; some seconds of work for thousands.
+
+    Raises:
+        MissingDependency: the extra `geoclip` is not installed.
+    """
+    gallery = geoclip.gallery()
+    return gallery[spread_out(unit_vectors(gallery), count)]
+
+
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """What a forward pass multiplies with: the modules, or their copies in a faster format."""
@@ -91,6 +102,7 @@ class LocationEncoder(nn.Module):
     Args:
         config: shapes; weights and frequencies are drawn from its seed.
         anchors: (config.anchors, 2) degrees; a Fibonacci lattice if not given.
+        weights_follow: leave out what weights that are loaded next make useless.
 
     Source: arXiv 2606.08918; shapes from https://github.com/VicenteVivan/geo-clip (MIT), 1.3.0.
     """
@@ -102,12 +114,17 @@ class LocationEncoder(nn.Module):
     anchor_spacing_km: Tensor
 
     def __init__(
-        self, config: LocationConfig | None = None, *, anchors: Tensor | None = None
+        self,
+        config: LocationConfig | None = None,
+        *,
+        anchors: Tensor | None = None,
+        weights_follow: bool = False,
     ) -> None:
         super().__init__()
         self.config = config = config or LocationConfig()
         self.compute_dtype = torch.float32
         self._cache: tuple[object, _Parts] | None = None
+        self._scale_tokens: ScaleTokens | None = None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             sigmas = torch.tensor(config.sigmas)[:, None, None]
@@ -125,11 +142,18 @@ class LocationEncoder(nn.Module):
             self.register_buffer("anchor_vectors", vectors)
             self.register_buffer("anchor_spacing_km", median_spacing_km(vectors))
             self.register_buffer("anchor_features", torch.zeros(len(vectors), config.embed_dim))
-            self.refresh_anchors()
+            if not weights_follow:
+                self.refresh_anchors()
 
     @classmethod
-    def from_geoclip(cls, config: LocationConfig | None = None) -> LocationEncoder:
-        """The encoder with GeoCLIP's trained weights, anchors spread over GeoCLIP's gallery.
+    def from_geoclip(
+        cls, config: LocationConfig | None = None, *, anchors: Tensor | None = None
+    ) -> LocationEncoder:
+        """The encoder with GeoCLIP's trained weights.
+
+        Args:
+            config: shapes, as GeoCLIP's where it has them.
+            anchors: (config.anchors, 2) degrees; spread over GeoCLIP's gallery if not given.
 
         Raises:
             MissingDependency: the extra `geoclip` is not installed.
@@ -137,11 +161,9 @@ class LocationEncoder(nn.Module):
         """
         config = config or LocationConfig()
         weights = geoclip.location_weights()
-        anchors = None
-        if config.neighbors:
-            gallery = geoclip.gallery()
-            anchors = gallery[spread_out(unit_vectors(gallery), config.anchors)]
-        encoder = cls(config, anchors=anchors)
+        if config.neighbors and anchors is None:
+            anchors = geoclip_anchors(config.anchors)
+        encoder = cls(config, anchors=anchors, weights_follow=True)
         try:
             encoder.frequencies.copy_(
                 torch.stack([weights[f"LocEnc{scale}.capsule.0.b"] for scale in range(3)])
@@ -194,6 +216,43 @@ class LocationEncoder(nn.Module):
         chunks = torch.split(self.anchors, CHUNK)
         self.anchor_features.copy_(torch.cat([self._encode(chunk, parts) for chunk in chunks]))
 
+    def freeze_scales(self, lat_lon: Tensor) -> None:
+        """Train the scale MLPs no further, and remember what they say of these coordinates.
+
+        Coordinates (n, 2) that come again, as in every epoch, then cost a look-up instead of most
+        of the arithmetic. Call it anew after weights were loaded or moved.
+        """
+        self.capsules.requires_grad_(False)
+        known = [checked_degrees(lat_lon).to(self.frequencies.device)]
+        if self.attention is not None:
+            known.append(self.anchors)
+        wanted, made_by = torch.cat(known), self._scales_fingerprint()
+        old = self._scale_tokens
+        if old is not None and old.made_by == made_by and old.find(wanted) is not None:
+            return
+        parts = _Parts(self.capsules, None, None, None)
+        self._scale_tokens = None  # or the old ones would be remembered again
+        self._scale_tokens = ScaleTokens(
+            wanted, lambda chunk: self._tokens(chunk, parts), made_by=made_by, chunk=CHUNK
+        )
+
+    def share_scales(self, other: LocationEncoder) -> None:
+        """Look up what another encoder with the same, frozen scale MLPs remembers.
+
+        Raises:
+            ConfigError: the MLPs differ, or the other remembers nothing.
+        """
+        tokens = other._scale_tokens
+        if tokens is None or tokens.made_by != self._scales_fingerprint():
+            raise ConfigError("scale tokens can be shared by encoders with the same frozen MLPs")
+        self.capsules.requires_grad_(False)
+        self._scale_tokens = tokens
+
+    def _scales_fingerprint(self) -> tuple[float, ...]:
+        """Numbers that change when the weights of the scale MLPs do."""
+        weights = (self.frequencies, *self.capsules.state_dict().values())
+        return tuple(float(weight.double().square().sum()) for weight in weights)
+
     def choose_compute_dtype(self, name: str = "auto") -> torch.dtype:
         """Set `compute_dtype`: with `auto` the fastest whose cosine to float32 is at least 0.999.
 
@@ -216,16 +275,22 @@ class LocationEncoder(nn.Module):
         self._cache = None
         return super().train(mode)
 
-    def _encode(self, lat_lon: Tensor, parts: _Parts) -> Tensor:
-        points = equal_earth(lat_lon)  # (n, 2)
+    def _tokens(self, lat_lon: Tensor, parts: _Parts) -> Tensor:
+        """What each scale says of coordinates (n, 2): (n, n_scales, embed_dim)."""
         dtype = next(parts.capsules.parameters()).dtype
-        tokens = torch.stack(
-            [
-                capsule(fourier_features(points, frequencies).to(dtype))
-                for capsule, frequencies in zip(parts.capsules, self.frequencies, strict=True)
-            ],
-            dim=1,
-        )  # (n, n_scales, embed_dim)
+        known = None if self._scale_tokens is None else self._scale_tokens.find(lat_lon)
+        if known is not None:
+            return known.to(dtype)
+        points = equal_earth(lat_lon)  # (n, 2)
+        tokens = [
+            capsule(fourier_features(points, frequencies).to(dtype))
+            for capsule, frequencies in zip(parts.capsules, self.frequencies, strict=True)
+        ]
+        return torch.stack(tokens, dim=1)  # (n, n_scales, embed_dim)
+
+    def _encode(self, lat_lon: Tensor, parts: _Parts) -> Tensor:
+        tokens = self._tokens(lat_lon, parts)  # (n, n_scales, embed_dim)
+        dtype = tokens.dtype
         features = tokens.sum(dim=1, dtype=torch.float32)  # (n, embed_dim)
         if parts.mixer is not None:
             features = features + parts.mixer(tokens)

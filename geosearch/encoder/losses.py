@@ -63,20 +63,29 @@ def total_loss(
     weights = weights or LossWeights()
     same_place = same_place_mask(lat_lon, weights.same_place_km)
     image_text = image_location = text_location = triplet = lat_lon.new_zeros(()).float()
-    image_aligned, image_placed = model.encode_images(image_features)
+    has_text = text_features is not None
+    asks_triplet = bool(weights.triplet) and has_text
     locations = model.encode_locations(lat_lon)
+    # Only the heads that a term asks for: the others would cost a third of the step for nothing.
+    if weights.image_location or asks_triplet:
+        image_placed = model.image_to_location(image_features)
     if weights.image_location:
         scale = model.logit_scale("image_location")
         image_location = contrastive_loss(image_placed, locations, scale, same_place)
-    if text_features is not None:
-        text_aligned, text_placed = model.encode_texts(text_features)
-        if weights.image_text:
-            scale = model.logit_scale("image_text")
-            image_text = contrastive_loss(image_aligned, text_aligned, scale, same_place)
+    if text_features is not None and weights.image_text:
+        scale = model.logit_scale("image_text")
+        image_text = contrastive_loss(
+            model.image_to_text(image_features),
+            model.text_to_text(text_features),
+            scale,
+            same_place,
+        )
+    if text_features is not None and (weights.text_location or asks_triplet):
+        text_placed = model.text_to_location(text_features)
         if weights.text_location:
             scale = model.logit_scale("text_location")
             text_location = contrastive_loss(text_placed, locations, scale, same_place)
-        if weights.triplet:
+        if asks_triplet:
             triplet = triplet_loss(
                 text_placed, locations, image_placed, same_place, margin=weights.margin
             )

@@ -35,6 +35,8 @@ class TrainingConfig:
         feature_noise: deviation of noise on image features, in deviations of each dimension.
         feature_dropout: share of an image feature's dimensions set to zero.
         weights: of the terms of the loss.
+        freeze_scales: keep the scale MLPs of the location encoder as they are: a quarter of the
+            parameters learns, and a step takes a fraction of the time.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         bf16: forward passes in bfloat16; weights stay float32.
         distributed: on every process of `accelerate launch`, each with its share of the batch.
@@ -58,6 +60,7 @@ class TrainingConfig:
     feature_noise: float = 0.2
     feature_dropout: float = 0.1
     weights: LossWeights = field(default_factory=LossWeights)
+    freeze_scales: bool = False
     device: str = "auto"
     bf16: bool = False
     distributed: bool = False

@@ -142,6 +142,8 @@ class _Run:
         with self.own_randomness():
             torch.manual_seed(config.seed)
             model = build(features).to(self.device)
+        if config.freeze_scales:
+            model.location.capsules.requires_grad_(False)  # before the optimizer asks
         optimizer = torch.optim.AdamW(
             parameter_groups(
                 model,
@@ -153,6 +155,8 @@ class _Run:
         self.data = model_card.data_document(features)
         self.state = TrainingState(output, config, self.data["fingerprint"], model, optimizer)
         self.state.restore()
+        if config.freeze_scales:
+            model.location.freeze_scales(torch.from_numpy(features.lat_lon))
 
     @contextmanager
     def own_randomness(self) -> Iterator[None]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geosearch.errors import MissingDependency
+from geosearch.evaluation.comparison import Difference
 from geosearch.evaluation.harness import EvaluationReport, MethodReport, Outcome
 from geosearch.evaluation.metrics import BANDS_KM
 from geosearch.geo import HALF_EARTH_KM
@@ -38,16 +40,7 @@ def plot_errors(report: EvaluationReport, path: Path) -> None:
     Raises:
         MissingDependency: matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependency(
-            "matplotlib", extra="evaluation", purpose="drawing the plot of errors"
-        ) from error
-    # Figure and canvas alone, without pyplot: no window system, no state of the whole process.
-    figure = Figure(figsize=(8.0, 5.0), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure(8.0, 5.0)
     axes = figure.add_subplot()
     for method in report.methods:
         distance_km, percent = error_curve(method)
@@ -65,6 +58,49 @@ def plot_errors(report: EvaluationReport, path: Path) -> None:
     axes.set_title(f"{report.benchmark}: {report.asked:,} photos")
     axes.legend(loc="upper left", fontsize="small", frameon=False)
     figure.savefig(path, format="png", dpi=150)
+
+
+def plot_differences(differences: Sequence[Difference], path: Path, *, title: str) -> None:
+    """Draw paired differences of GeoScore with their intervals, and a dot for each seed.
+
+    Clear ones are drawn in colour, those inside the noise in grey.
+
+    Raises:
+        MissingDependency: matplotlib is not installed.
+    """
+    figure = _figure(9.0, 1.2 + 0.36 * len(differences))
+    axes = figure.add_subplot()
+    for at, one in enumerate(differences):
+        score = one.geoscore
+        better, worse = "#12806a", "#b3261e"
+        colour = "0.55" if not one.is_clear else better if score.value > 0.0 else worse
+        axes.plot([score.low, score.high], [at, at], color=colour, linewidth=2.2)
+        axes.plot([score.value], [at], "o", color=colour, markersize=7)
+        axes.plot(one.by_seed, [at] * len(one.by_seed), "|", color="0.2", markersize=9)
+    axes.axvline(0.0, color="0.7", linewidth=0.8, zorder=0)
+    axes.set_yticks(
+        range(len(differences)), [f"{one.method}  −  {one.over}" for one in differences]
+    )
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", labelsize="small", length=0)
+    axes.set_xlabel("difference of GeoScore, 95 % interval by place; ticks are single seeds")
+    axes.set_title(title, fontsize="medium")
+    figure.savefig(path, format="png", dpi=130)
+
+
+def _figure(width: float, height: float) -> Any:
+    """An empty figure of so many inches."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependency(
+            "matplotlib", extra="evaluation", purpose="drawing the plot of errors"
+        ) from error
+    # Figure and canvas alone, without pyplot: no window system, no state of the whole process.
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def error_curve(method: MethodReport) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -222,3 +222,14 @@ def test_features_of_equal_direction_have_a_finite_gradient() -> None:
     ).backward()
     assert same.grad is not None
     assert same.grad.isfinite().all()
+
+
+def test_heads_that_no_term_asks_for_are_not_called(model: TransGeoClip) -> None:
+    called: list[str] = []
+    for name, child in model.named_children():
+        child.register_forward_hook(lambda *_, name=name: called.append(name))
+    total_loss(model, *_features(), PLACES, weights=LossWeights(0.0, 1.0, 0.0, 0.0))
+    assert sorted(called) == ["image_to_location", "location", "location_to_location"]
+    called.clear()
+    total_loss(model, *_features(), PLACES, weights=LossWeights())
+    assert len(called) == 6
