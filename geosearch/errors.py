@@ -12,6 +12,7 @@ GeosearchError
 │   ├── InvalidManifest
 │   └── UnreadableImage
 ├── StorageFull (OSError)             the disk has no room left; nothing recorded is lost
+├── BrokerError                       Redis or RabbitMQ cannot be reached
 ├── CatalogueError                    PostgreSQL refused or cannot be reached
 └── StoreError                        the vector store refused or cannot be reached
     └── IdentityMismatch              the collection belongs to another encoder
@@ -74,6 +75,10 @@ class UnreadableImage(InvalidInput):
 
 class StorageFull(GeosearchError, OSError):
     """The disk has no room left; what was recorded before stays recorded."""
+
+
+class BrokerError(GeosearchError):
+    """The broker of the workers cannot be reached; what is recorded stays and is sent later."""
 
 
 class CatalogueError(GeosearchError):

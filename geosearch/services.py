@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from geosearch.addresses import AllowedAddresses
 from geosearch.catalogue.audit import Audit
 from geosearch.catalogue.intake import Intake
+from geosearch.catalogue.leases import Leases, Runs
 from geosearch.catalogue.repository import Catalogue
 from geosearch.catalogue.session import migrate, open_engine
 from geosearch.home import Home
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from geosearch.encoder.embedder import Embedder
     from geosearch.encoder.gallery import GpsGallery
+    from geosearch.ingest.parts import PhotoEncoder
     from geosearch.ingest.pipeline import Pipeline
     from geosearch.ingest.reader import ReadLimits
     from geosearch.ingest.reconcile import Reconciler
@@ -99,6 +102,23 @@ class Services:
         if self.settings.database_url is None:
             self.migrate()
         return Intake(self._engine)
+
+    @cached_property
+    def runs(self) -> Runs:
+        """Runs that workers take in: their counts and their ends."""
+        return Runs(self._engine)
+
+    def leases(self, owner: str) -> Leases:
+        """What a worker by this name reads, and keeps others from reading."""
+        return Leases(self._engine, owner=owner, lease_s=self.settings.lease_s)
+
+    @property
+    def encoder_name(self) -> str:
+        """What the settings call the encoder, for telling encoders apart without loading one."""
+        from geosearch.encoder.registry import Registry
+
+        heads = Registry(self.settings.home).active_name()
+        return self.settings.encoder if heads is None else f"{self.settings.encoder} {heads}"
 
     @cached_property
     def embedder(self) -> Embedder:
@@ -188,20 +208,29 @@ class Services:
     @cached_property
     def pipeline(self) -> Pipeline:
         """What takes photos in."""
-        from geosearch.ingest.pipeline import Pipeline, PipelineOptions
+        return self.pipeline_of(self.embedder)
+
+    def pipeline_of(self, encoder: PhotoEncoder, **options: int | bool) -> Pipeline:
+        """A pipeline around an encoder that is this one's or wraps it.
+
+        `options` win over those that come from the settings.
+        """
+        from geosearch.ingest.parts import PipelineOptions
+        from geosearch.ingest.pipeline import Pipeline
 
         settings = self.settings
+        defaults = PipelineOptions(
+            threads=settings.decode_threads or os.cpu_count() or 1,
+            batch_size=settings.batch_size,
+            limits=self.read_limits,
+        )
         return Pipeline(
             self.catalogue,
             self.store,
-            self.embedder,
+            encoder,
             identity=str(self.embedder.identity),
             places=self.gazetteer.lookup,
-            options=PipelineOptions(
-                threads=settings.decode_threads or os.cpu_count() or 1,
-                batch_size=settings.batch_size,
-                limits=self.read_limits,
-            ),
+            options=replace(defaults, **options),  # type: ignore[arg-type]  # checked by name
         )
 
     @property

@@ -8,14 +8,17 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from geosearch.addresses import AllowedAddresses
 from geosearch.errors import ConfigError
 
 PREFIX = "GEOSEARCH_"
+
+BROKERS = ("redis://", "rediss://", "redis+socket://", "amqp://", "amqps://")
 
 
 class Settings(BaseSettings):
@@ -51,7 +54,11 @@ class Settings(BaseSettings):
         "a cosine of 0.999 of float32.",
     )
     batch_size: int = Field(
-        default=32, ge=1, le=4096, description="Photos that are encoded together."
+        default=32,
+        ge=1,
+        le=4096,
+        description="Photos that are encoded together; a worker measures what is fastest unless "
+        "this is set.",
     )
     decode_threads: int = Field(
         default=0,
@@ -75,6 +82,47 @@ class Settings(BaseSettings):
         description="Hosts and networks, with commas between, that photos' URLs may reach although "
         "they are not on the public internet.",
     )
+    cpu_fallback: bool = Field(
+        default=False,
+        description="Whether a worker whose device does not exist works on the CPU instead.",
+    )
+    broker_url: SecretStr | None = Field(
+        default=None,
+        description="Redis, Valkey or RabbitMQ through which workers are given photos, as "
+        "redis://HOST:6379/0 or amqp://USER:PASSWORD@HOST; needs both servers.",
+    )
+    queue_limit: int = Field(
+        default=100_000,
+        ge=1,
+        description="Photos that may wait in the queue before an ingest waits too.",
+    )
+    max_attempts: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="How often a photo may kill or fail a worker before it is given up.",
+    )
+    lease_s: float = Field(
+        default=60.0,
+        ge=1,
+        description="Seconds after which what a worker was reading is given to another one, "
+        "unless it says that it is alive.",
+    )
+    metrics_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port where a worker serves its metrics to Prometheus; 0 lets the system "
+        "choose and logs which.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="How workers write their log: text, or json, one object a line."
+    )
+    trace_url: str | None = Field(
+        default=None,
+        description="OpenTelemetry collector that workers send traces to, as "
+        "http://HOST:4318/v1/traces; needs the extra `tracing`.",
+    )
 
     @field_validator("url_allow")
     @classmethod
@@ -94,6 +142,28 @@ class Settings(BaseSettings):
         if url is not None and not url.get_secret_value().startswith(allowed):
             raise ValueError("must begin with postgresql://; no other database is supported")
         return url
+
+    @field_validator("broker_url")
+    @classmethod
+    def _known_broker(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(BROKERS):
+            raise ValueError(f"must begin with one of {', '.join(BROKERS)}")
+        return url
+
+    @model_validator(mode="after")
+    def _servers_with_a_broker(self) -> Settings:
+        missing = [
+            PREFIX + name
+            for name, url in (("DATABASE_URL", self.database_url), ("QDRANT_URL", self.qdrant_url))
+            if url is None
+        ]
+        if self.broker_url is not None and missing:
+            raise ValueError(
+                "GEOSEARCH_BROKER_URL is set, and workers share their engines, but the embedded "
+                f"ones belong to one process; set {' and '.join(missing)} to servers, or unset "
+                "GEOSEARCH_BROKER_URL"
+            )
+        return self
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -116,7 +186,9 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks the values
     except ValidationError as error:
         first = error.errors()[0]
-        name = PREFIX + str(first["loc"][0]).upper() if first["loc"] else "the settings"
+        if not first["loc"]:  # settings that do not go together; each alone may be a secret
+            raise ConfigError(first["msg"].removeprefix("Value error, ")) from None
+        name = PREFIX + str(first["loc"][0]).upper()
         secret = "secret" in str(first.get("input", "")).lower() or name.endswith(("_URL", "_KEY"))
         given = "" if secret else f"={first.get('input')!r}"
         raise ConfigError(f"{name}{given}: {first['msg']}; see docs/configuration.md") from None

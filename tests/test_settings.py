@@ -67,3 +67,16 @@ def test_no_setting_is_documented_that_does_not_exist() -> None:
 
     named = set(re.findall(rf"{PREFIX}[A-Z_]+", DOCS.read_text()))
     assert named <= {PREFIX + name.upper() for name in Settings.model_fields}
+
+
+def test_embedded_stores_with_a_broker_are_refused_and_no_secret_is_repeated() -> None:
+    with pytest.raises(ConfigError, match="set GEOSEARCH_DATABASE_URL and GEOSEARCH_QDRANT_URL"):
+        load_settings(broker_url="redis://localhost")
+    with pytest.raises(ConfigError, match="set GEOSEARCH_QDRANT_URL to servers") as caught:
+        load_settings(broker_url="redis://localhost", database_url="postgresql://u:hunter2@h/d")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_broker_of_another_kind_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"must begin with one of redis://.*amqp://"):
+        load_settings(broker_url="sqs://key@")

@@ -47,12 +47,16 @@ class Base(DeclarativeBase):
 
 
 class IngestRunRow(Base):
-    """One call of ingest: when, of what, and its counts."""
+    """One call of ingest: when, of what, and its counts.
+
+    `registered_at` is set where workers take the photos in, once all of them are in the intake.
+    """
 
     __tablename__ = "ingest_run"
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     started_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+    registered_at: Mapped[datetime | None] = mapped_column(Timestamp)
     finished_at: Mapped[datetime | None] = mapped_column(Timestamp)
     encoder: Mapped[str] = mapped_column(Text)
     inputs: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
@@ -165,8 +169,9 @@ class EmbeddingRow(Base):
 class IntakeRow(Base):
     """One path or URL that was registered to be read: waiting, finished, or given up (`error`).
 
-    `claims` are what a manifest says of it, dropped once it is finished; `digest` stays and tells
-    the next registration whether anything changed.
+    `claims` are what a manifest says of it, dropped once it is taken in; `digest` stays and tells
+    the next registration whether anything changed. A worker that reads it holds a lease, counted
+    as an attempt before anything is read.
     """
 
     __tablename__ = "intake"
@@ -181,10 +186,19 @@ class IntakeRow(Base):
     claimed_at: Mapped[datetime | None] = mapped_column(Timestamp)
     finished_at: Mapped[datetime | None] = mapped_column(Timestamp)
     error: Mapped[str | None] = mapped_column(Text)
+    leased_by: Mapped[str | None] = mapped_column(Text)
+    leased_until: Mapped[datetime | None] = mapped_column(Timestamp)
+    outcome: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (
         CheckConstraint("error IS NULL OR finished_at IS NOT NULL", name="given_up_is_finished"),
         CheckConstraint("attempts >= 0", name="attempts_not_negative"),
+        CheckConstraint("(leased_by IS NULL) = (leased_until IS NULL)", name="lease_has_owner"),
+        Index(
+            "ix_intake_suspect",
+            "id",
+            postgresql_where=text("finished_at IS NULL AND attempts > 0"),
+        ),
         Index("ix_intake_waiting", "id", postgresql_where=text("finished_at IS NULL")),
         Index("ix_intake_given_up", "id", postgresql_where=text("error IS NOT NULL")),
     )

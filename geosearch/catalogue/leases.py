@@ -1,0 +1,302 @@
+"""Who is reading what: sources of the intake, leased to workers, and the counts of their runs.
+
+A lease ends when its time is over by PostgreSQL's clock, so a worker that died loses its sources
+and no clock of any machine matters. Each lease is an attempt, committed before anything is read: a
+photo that kills its reader is counted all the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Engine,
+    Select,
+    and_,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.orm import Session, sessionmaker
+
+from geosearch.catalogue.models import IngestRunRow, IntakeRow, PhotoRow
+from geosearch.catalogue.session import session_scope
+from geosearch.records import PhotoState
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedSource:
+    """A path or URL that is this worker's to read; `attempts` counts this time too."""
+
+    id: int
+    run_id: int
+    uri: str
+    claims: Mapping[str, Any]
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What became of a leased source: the count of its run, and why if it failed."""
+
+    outcome: str
+    reason: str | None = None
+
+
+COUNTS = ("indexed", "updated", "duplicates", "unlabelled", "failed")
+"""Counts of a run; each finished source is in exactly one of them."""
+
+
+class Leases:
+    """Leases of one worker; safe to share between its threads.
+
+    Every method is one transaction, and raises `CatalogueError` when PostgreSQL refuses.
+
+    Args:
+        engine: of the catalogue.
+        owner: a name that no other worker has.
+        lease_s: seconds after which a lease that was not renewed is over.
+    """
+
+    def __init__(self, engine: Engine, *, owner: str, lease_s: float) -> None:
+        self._sessions = sessionmaker(engine, expire_on_commit=False)
+        self._owner = owner
+        self._lease_s = lease_s
+
+    def runs_of(self, ids: Collection[int]) -> list[int]:
+        """The runs of those of `ids` that are not finished."""
+        query = (
+            select(IntakeRow.run_id)
+            .where(IntakeRow.id.in_(ids), IntakeRow.finished_at.is_(None))
+            .where(IntakeRow.run_id.is_not(None))
+            .distinct()
+        )
+        with session_scope(self._sessions) as session:
+            return sorted(run for run in session.scalars(query) if run is not None)
+
+    def encoder_of(self, run_id: int) -> str:
+        """The encoder that a run was asked for."""
+        query = select(IngestRunRow.encoder).where(IngestRunRow.id == run_id)
+        with session_scope(self._sessions) as session:
+            return session.execute(query).scalar_one()
+
+    def claim(
+        self, run_id: int, *, limit: int, ids: Collection[int] | None = None
+    ) -> list[LeasedSource]:
+        """Sources of a run that nobody has tried yet, those of `ids` alone if given."""
+        query = self._free(run_id).where(IntakeRow.attempts == 0)
+        if ids is not None:
+            query = query.where(IntakeRow.id.in_(ids))
+        return self._lease(query, limit)
+
+    def claim_suspect(self, run_id: int) -> LeasedSource | None:
+        """One source whose reader failed or died; read alone, it harms no other."""
+        found = self._lease(self._free(run_id).where(IntakeRow.attempts > 0), 1)
+        return found[0] if found else None
+
+    def renew(self, ids: Collection[int]) -> None:
+        """Keep these leases for their full time from now on."""
+        if ids:
+            statement = (
+                update(IntakeRow)
+                .where(IntakeRow.id.in_(ids), IntakeRow.leased_by == self._owner)
+                .values(leased_until=self._end(), claimed_at=func.now())
+            )
+            with session_scope(self._sessions, is_durable=False) as session:
+                session.execute(statement)
+
+    def release(self, ids: Collection[int], *, forgive: bool) -> None:
+        """Give up leases; with `forgive` the attempt does not count, as nothing was wrong here."""
+        if ids:
+            self._release(IntakeRow.id.in_(ids), forgive=forgive)
+
+    def release_all(self) -> None:
+        """Give up whatever an earlier process of this worker held when it died."""
+        self._release(IntakeRow.finished_at.is_(None), forgive=False)
+
+    def finish(self, endings: Mapping[int, Ending]) -> None:
+        """These sources are done, and counted with their runs, once, whoever says so first."""
+        if not endings:
+            return
+        outcomes = {i: ending.outcome for i, ending in endings.items()}
+        reasons = {i: ending.reason for i, ending in endings.items() if ending.reason}
+        failed = [i for i, outcome in outcomes.items() if outcome == "failed"]
+        statement = (
+            update(IntakeRow)
+            .where(IntakeRow.id.in_(sorted(outcomes)), IntakeRow.finished_at.is_(None))
+            .values(
+                finished_at=func.now(),
+                outcome=case(outcomes, value=IntakeRow.id),
+                error=case(reasons, value=IntakeRow.id) if reasons else None,
+                # What failed may be tried again and then needs them.
+                claims=case((IntakeRow.id.in_(failed), IntakeRow.claims)),
+                leased_by=None,
+                leased_until=None,
+            )
+            .returning(IntakeRow.run_id, IntakeRow.outcome)
+        )
+        with session_scope(self._sessions) as session:
+            ended = Counter((row[0], row[1]) for row in session.execute(statement))
+            by_run: dict[int | None, dict[str, int]] = defaultdict(dict)
+            for (run_id, outcome), count in ended.items():
+                by_run[run_id][outcome or "failed"] = count
+            for run_id, counts in sorted(by_run.items(), key=lambda item: item[0] or 0):
+                _add(session, run_id, counts)
+
+    def _free(self, run_id: int) -> Select[Any]:
+        is_free = or_(IntakeRow.leased_until.is_(None), IntakeRow.leased_until < func.now())
+        return select(IntakeRow.id).where(
+            IntakeRow.run_id == run_id, IntakeRow.finished_at.is_(None), is_free
+        )
+
+    def _lease(self, query: Select[Any], limit: int) -> list[LeasedSource]:
+        # As a CTE: an IN over a limited subquery may be run again and lease more than asked for.
+        chosen = (
+            query.order_by(IntakeRow.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+            .cte("chosen")
+        )
+        statement = (
+            update(IntakeRow)
+            .where(IntakeRow.id.in_(select(chosen.c.id)))
+            .values(
+                attempts=IntakeRow.attempts + 1,
+                claimed_at=func.now(),
+                leased_by=self._owner,
+                leased_until=self._end(),
+            )
+            .returning(
+                IntakeRow.id, IntakeRow.run_id, IntakeRow.uri, IntakeRow.claims, IntakeRow.attempts
+            )
+        )
+        with session_scope(self._sessions) as session:
+            rows = session.execute(statement).all()
+        found = [LeasedSource(r.id, r.run_id, r.uri, r.claims or {}, r.attempts) for r in rows]
+        return sorted(found, key=lambda source: source.id)
+
+    def _release(self, where: Any, *, forgive: bool) -> None:
+        attempts = IntakeRow.attempts - 1 if forgive else IntakeRow.attempts
+        statement = (
+            update(IntakeRow)
+            .where(where, IntakeRow.leased_by == self._owner, IntakeRow.finished_at.is_(None))
+            .values(attempts=attempts, leased_by=None, leased_until=None)
+        )
+        with session_scope(self._sessions) as session:
+            session.execute(statement)
+
+    def _end(self) -> Any:
+        return func.now() + _seconds(self._lease_s)
+
+
+class Runs:
+    """Runs whose photos are taken in by workers: their counts, and when they are over."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._sessions = sessionmaker(engine, expire_on_commit=False)
+
+    def add(self, run_id: int, **counts: int) -> None:
+        """Add to the counts of a run (`scanned` and those of `COUNTS`)."""
+        with session_scope(self._sessions) as session:
+            _add(session, run_id, counts)
+
+    def reopen(self, run_id: int, *, failed: bool, limit: int = 1000) -> list[int]:
+        """Make sources that wait, or failed, those of a new run; their ids, none when done."""
+        is_chosen: ColumnElement[bool] = IntakeRow.finished_at.is_(None)
+        if failed:
+            is_chosen = or_(is_chosen, IntakeRow.error.is_not(None))
+        chosen = (
+            select(IntakeRow.id)
+            .where(is_chosen, IntakeRow.run_id.is_distinct_from(run_id))
+            .order_by(IntakeRow.id)
+            .limit(limit)
+            .scalar_subquery()
+        )
+        statement = (
+            update(IntakeRow)
+            .where(IntakeRow.id.in_(chosen))
+            .values(
+                run_id=run_id, finished_at=None, error=None, outcome=None, attempts=0,
+                leased_by=None, leased_until=None,
+            )
+            .returning(IntakeRow.id)
+        )  # fmt: skip
+        with session_scope(self._sessions) as session:
+            return sorted(session.scalars(statement))
+
+    def registered(self, run_id: int) -> None:
+        """All photos of this run are in the intake; it is over when the last of them is."""
+        with session_scope(self._sessions) as session:
+            session.execute(
+                update(IngestRunRow)
+                .where(IngestRunRow.id == run_id)
+                .values(registered_at=func.now())
+            )
+
+    def close_finished(self) -> list[int]:
+        """Close the runs that are registered and have nothing waiting; their ids."""
+        waiting = (
+            select(IntakeRow.id)
+            .where(IntakeRow.run_id == IngestRunRow.id, IntakeRow.finished_at.is_(None))
+            .exists()
+        )
+        statement = (
+            update(IngestRunRow)
+            .where(
+                and_(IngestRunRow.finished_at.is_(None), IngestRunRow.registered_at.is_not(None)),
+                ~waiting,
+            )
+            .values(finished_at=func.now())
+            .returning(IngestRunRow.id)
+        )
+        with session_scope(self._sessions) as session:
+            return sorted(session.scalars(statement))
+
+    def counts(self, run_id: int) -> dict[str, int]:
+        """The counts of a run so far, `scanned` included."""
+        names = ("scanned", *COUNTS)
+        query = select(*(getattr(IngestRunRow, name) for name in names))
+        with session_scope(self._sessions) as session:
+            row = session.execute(query.where(IngestRunRow.id == run_id)).one()
+            return dict(zip(names, row, strict=True))
+
+    def errors(self, run_id: int, limit: int) -> list[tuple[str, str]]:
+        """Paths that a run gave up, and why."""
+        query = (
+            select(IntakeRow.uri, IntakeRow.error)
+            .where(IntakeRow.run_id == run_id, IntakeRow.error.is_not(None))
+            .order_by(IntakeRow.id)
+            .limit(limit)
+        )
+        with session_scope(self._sessions) as session:
+            return [(row.uri, row.error or "") for row in session.execute(query)]
+
+    def has_stale_photos(self, *, older_than_s: float) -> bool:
+        """Whether photos were left between catalogue and index, and not a moment ago."""
+        query = (
+            select(PhotoRow.id)
+            .where(
+                PhotoRow.state == str(PhotoState.EMBEDDED),
+                PhotoRow.updated_at < func.now() - _seconds(older_than_s),
+            )
+            .limit(1)
+        )
+        with session_scope(self._sessions) as session:
+            return session.scalar(query) is not None
+
+
+def _add(session: Session, run_id: int | None, counts: Mapping[str, int]) -> None:
+    changes = {name: getattr(IngestRunRow, name) + n for name, n in counts.items() if n}
+    if changes and run_id is not None:
+        session.execute(update(IngestRunRow).where(IngestRunRow.id == run_id).values(changes))
+
+
+def _seconds(duration_s: float) -> Any:
+    return func.make_interval(0, 0, 0, 0, 0, 0, literal(duration_s))
