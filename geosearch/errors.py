@@ -11,6 +11,7 @@ GeosearchError
 │   ├── InvalidArea
 │   ├── InvalidManifest
 │   └── UnreadableImage
+├── BackupError (ValueError)          a backup is damaged, or would overwrite something
 ├── StorageFull (OSError)             the disk has no room left; nothing recorded is lost
 ├── BrokerError                       Redis or RabbitMQ cannot be reached
 ├── CatalogueError                    PostgreSQL refused or cannot be reached
@@ -71,6 +72,10 @@ class InvalidManifest(InvalidInput):
 
 class UnreadableImage(InvalidInput):
     """A file is not an image that can be decoded safely."""
+
+
+class BackupError(GeosearchError, ValueError):
+    """A backup is none, is damaged, or has nowhere empty to go."""
 
 
 class StorageFull(GeosearchError, OSError):

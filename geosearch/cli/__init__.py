@@ -21,6 +21,8 @@ COMMANDS = {
     "status": ("catalogue", "Show what the catalogue holds."),
     "retry": ("ingest", "Take in again what was interrupted or failed."),
     "reconcile": ("operations", "Compare catalogue and index, and mend the index."),
+    "backup": ("operations", "Copy everything that was taken in to a directory."),
+    "restore": ("operations", "Fill an empty home or empty servers with a backup."),
     "reindex": ("ingest", "Fill the index of the encoder in use."),
     "export": ("catalogue", "Write the catalogue as CSV, Parquet, GeoJSON or KML."),
     "write-exif": ("geotags", "Write places into copies of photos."),
@@ -67,6 +69,7 @@ def group(verbose: int) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit code 0, 1 (some items failed) or 2 (bad usage or config)."""
     from geosearch.errors import (
+        BackupError,
         ConfigError,
         GeosearchError,
         HomeLocked,
@@ -82,7 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
         code = 130
     except GeosearchError as error:
         click.echo(f"geosearch: {error}", err=True)
-        code = 2 if isinstance(error, ConfigError | HomeLocked | InvalidInput) else 1
+        code = 2 if isinstance(error, BackupError | ConfigError | HomeLocked | InvalidInput) else 1
     except BrokenPipeError:
         # The reader, such as `head`, has had enough; Python must not complain at exit either.
         sys.stderr.close()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from geosearch.cli.output import json_option, note, write_json
 @click.command()
 @json_option
 def status(as_json: bool) -> int:
-    """Show photos by state, the index of each encoder, the last run and the last errors."""
+    """Show photos by state and encoder, the rate, the time left, the last run and errors."""
     from geosearch.client import GeoSearch
 
     with GeoSearch() as geosearch:
@@ -31,9 +32,25 @@ def status(as_json: bool) -> int:
     if run is not None:
         end = "still running or interrupted" if run["finished_at"] is None else run["finished_at"]
         click.echo(f"{'last run':>12}  {run['started_at']} to {end}")
+    for line in _pace_lines(document["pace"]):
+        click.echo(line)
     for error in document["errors"]:
         click.echo(f"{'failed':>12}  {error['path']}: {error['reason']}")
     return 0
+
+
+def _pace_lines(pace: dict[str, Any]) -> Iterator[str]:
+    if pace["waiting_to_be_read"]:
+        yield f"{'to be read':>12}  {pace['waiting_to_be_read']}"
+    if pace["given_up"]:
+        yield f"{'given up':>12}  {pace['given_up']}"
+    if not pace["left"]:
+        return
+    if pace["seconds_left"] is None:
+        yield f"{'left':>12}  {pace['left']}, and nothing came in during the last minutes"
+    else:
+        left = timedelta(seconds=round(pace["seconds_left"]))
+        yield f"{'left':>12}  {pace['left']} at {pace['per_second']:.1f}/s: {left}"
 
 
 SUFFIXES = {".csv": "csv", ".geojson": "geojson", ".json": "geojson", ".kml": "kml"} | {

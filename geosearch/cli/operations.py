@@ -1,8 +1,9 @@
-"""`geosearch reconcile`: the keeping of what was taken in."""
+"""`geosearch reconcile`, `backup` and `restore`: the keeping of what was taken in."""
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import click
 from geosearch.cli.output import drawing_progress, json_option, note, write_json
 
 if TYPE_CHECKING:
+    from geosearch.backup import BackupSummary
     from geosearch.ingest.reconcile import Orphan, ReconcileReport
     from geosearch.services import Services
 
@@ -115,3 +117,62 @@ def _say(report: ReconcileReport, document: dict[str, Any], *, dry_run: bool) ->
         click.echo(
             f"{'dropped' if is_gone else 'orphan':>12}  {orphan['name']}: {orphan['reason']}"
         )
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@json_option
+def backup(directory: Path, as_json: bool) -> int:
+    """Copy catalogue, vectors and trained encoders to DIRECTORY, which must not exist yet.
+
+    It appears there only when it is whole. Photo files are not in it. With the embedded engines
+    nothing else may use the home meanwhile; on servers photos may be taken in.
+    """
+    from geosearch.backup import back_up
+    from geosearch.services import Services
+    from geosearch.settings import load_settings
+
+    with Services(load_settings()) as services:
+        summary = back_up(services, directory, say=note)
+    if as_json:
+        write_json(asdict(summary))
+    else:
+        click.echo(_backup_line(summary))
+    return 0
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@json_option
+def restore(directory: Path, as_json: bool) -> int:
+    """Fill an empty home, or empty servers, with the backup in DIRECTORY.
+
+    Every file is checked first, and nothing is overwritten. If it is interrupted, run it again.
+    Photos whose vectors the backup lacks are pending: `geosearch retry` takes them in again.
+    """
+    from geosearch import backup as backups
+    from geosearch.services import Services
+    from geosearch.settings import load_settings
+
+    with Services(load_settings()) as services:
+        summary, mended = backups.restore(services, directory, say=note)
+    differences = {
+        encoder: {str(kind): count for kind, count in report.differences.items() if count}
+        for encoder, report in mended.items()
+    }
+    if as_json:
+        write_json(asdict(summary) | {"mended": differences})
+        return 0
+    click.echo(_backup_line(summary))
+    for encoder, counts in differences.items():
+        for kind, count in counts.items():
+            click.echo(f"{kind:>12}  {count} of {encoder}")
+    return 0
+
+
+def _backup_line(summary: BackupSummary) -> str:
+    points = ", ".join(f"{n} vectors of {name}" for name, n in summary.points.items())
+    return (
+        f"{summary.directory}: {summary.photos} photos, {points or 'no vectors'}, "
+        f"{summary.size_bytes / 1e6:.0f} MB, of {summary.created_at}"
+    )

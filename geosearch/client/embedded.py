@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -272,10 +273,11 @@ class GeoSearch:
         )
 
     def status(self) -> dict[str, Any]:
-        """Photos by state and by encoder, the last run, the last errors."""
+        """Photos by state and by encoder, the pace, the last run, the last errors."""
         catalogue = self.services.catalogue
         return {
             "photos": catalogue.counts(),
+            "pace": asdict(self.services.pace()),
             "index": catalogue.embedded_counts(),
             "last_run": catalogue.last_run(),
             "errors": [

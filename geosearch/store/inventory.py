@@ -14,10 +14,11 @@ PREFIX = "geosearch-"
 
 @dataclass(frozen=True, slots=True)
 class StoredCollection:
-    """A collection by name, and the encoder identity that it says it belongs to, None if none."""
+    """A collection by name; the encoder identity and vector length that it says, None if none."""
 
     name: str
     identity: str | None
+    dim: int | None = None
 
 
 def local_collections(root: Path) -> list[StoredCollection]:
@@ -25,7 +26,7 @@ def local_collections(root: Path) -> list[StoredCollection]:
     if not root.is_dir():
         return []
     return [
-        StoredCollection(path.name, _identity(path / MANIFEST))
+        _described(path.name, path / MANIFEST)
         for path in sorted(root.iterdir())
         if path.is_dir() and not path.name.startswith(".")
     ]
@@ -36,8 +37,9 @@ def abandoned_directories(root: Path) -> list[Path]:
     return sorted(root.glob(".*.new-*")) if root.is_dir() else []
 
 
-def _identity(manifest: Path) -> str | None:
+def _described(name: str, manifest: Path) -> StoredCollection:
     try:
-        return str(json.loads(manifest.read_text(encoding="utf-8"))["identity"])
+        found = json.loads(manifest.read_text(encoding="utf-8"))
+        return StoredCollection(name, str(found["identity"]), int(found["dim"]))
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return StoredCollection(name, None)

@@ -303,9 +303,13 @@ def server_collections(client: QdrantClient) -> list[StoredCollection]:
         for described in client.get_collections().collections:
             if described.name.startswith(PREFIX):
                 metadata = client.get_collection(described.name).config.metadata or {}
-                identity = metadata.get("identity")
+                known = "identity" in metadata and "dim" in metadata
                 found.append(
-                    StoredCollection(described.name, None if identity is None else str(identity))
+                    StoredCollection(
+                        described.name, str(metadata["identity"]), int(metadata["dim"])
+                    )
+                    if known
+                    else StoredCollection(described.name, None)
                 )
     return sorted(found, key=lambda collection: collection.name)
 

@@ -62,6 +62,39 @@ def test_reconcile_says_what_differs_and_mends_it(
     assert run("reconcile", "--dry-run", "--drop-orphans")[0] == 2
 
 
+def test_a_backup_fills_an_empty_home_of_embedded_engines(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("ingest", folder)
+    code, out, _ = run("backup", tmp_path / "copy", "--json")
+    assert (code, json.loads(out)["photos"]) == (0, 12)
+    code, _, err = run("backup", tmp_path / "copy")
+    assert (code, "not empty" in err) == (2, True)
+    monkeypatch.setenv("GEOSEARCH_HOME", str(tmp_path / "new"))
+    monkeypatch.delenv("GEOSEARCH_DATABASE_URL")
+    code, out, _ = run("restore", tmp_path / "copy", "--json")
+    assert (code, list(json.loads(out)["mended"].values())) == (0, [{}])
+    status = json.loads(run("status", "--json")[1])
+    assert (status["photos"]["indexed"], status["pace"]["left"]) == (12, 0)
+    assert run("reconcile", "--dry-run")[0] == 0
+
+
+def test_status_tells_what_is_left_and_how_long_it_takes(
+    run: Run, folder: Path, engine: Engine
+) -> None:
+    run("ingest", folder)
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO intake (uri, digest) SELECT n::text, '' FROM generate_series(1, 40) n"
+            )
+        )
+    pace = json.loads(run("status", "--json")[1])["pace"]
+    assert (pace["waiting_to_be_read"], pace["left"]) == (40, 40)
+    assert pace["seconds_left"] == pytest.approx(40 / pace["per_second"])
+    assert "to be read  40" in run("status")[1]
+
+
 def test_reconcile_encodes_what_the_index_lost(run: Run, folder: Path, tmp_path: Path) -> None:
     import shutil
 
