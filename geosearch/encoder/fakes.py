@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from string import ascii_lowercase
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,13 +37,22 @@ class ColorGridEmbedder:
         """Bytes of an image file to (GRID, GRID, 3) uint8; raises UnreadableImage."""
         return np.asarray(images.open_rgb(data).resize((GRID, GRID)))
 
-    def encode(self, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """N of (GRID, GRID, 3) uint8 to fused vectors (n, dim) float32."""
-        time.sleep(self._delay_s)
+    def image_features(self, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """N of (GRID, GRID, 3) uint8 to features (n, dim / 3) float32."""
         colors = np.stack(pixels).reshape(len(pixels), -1)  # (n, GRID · GRID · 3)
         centred = colors.astype(np.float32) / 127.5 - 1.0
         # The constant keeps a picture of middle grey from being no vector at all.
-        features = np.concatenate([centred, np.full((len(pixels), 1), 0.1, np.float32)], axis=1)
+        return np.concatenate([centred, np.full((len(pixels), 1), 0.1, np.float32)], axis=1)
+
+    def text_features(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Texts to how often each letter is in them, (n, 26) float32."""
+        counts = [[text.lower().count(letter) for letter in ascii_lowercase] for text in texts]
+        return np.array(counts, dtype=np.float32)
+
+    def encode(self, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """N of (GRID, GRID, 3) uint8 to fused vectors (n, dim) float32."""
+        time.sleep(self._delay_s)
+        features = self.image_features(pixels)
         return fuse(visual=features, text_aligned=features, location_aligned=features)
 
     def embed(self, data: bytes) -> NDArray[np.float32]:

@@ -123,7 +123,7 @@ class _Run:
         progress: Progress,
     ) -> None:
         self.features, self.config, self.progress = features, config, progress
-        self.workers = Workers(distributed=config.distributed)
+        self.workers = Workers(distributed=config.distributed, device=config.device)
         self.device = self.workers.device or choose_device(config.device)
         self.train_rows, held_out = split_rows(
             features, share=config.validation_share, seed=config.seed, blocks_deg=config.blocks_deg

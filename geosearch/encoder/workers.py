@@ -5,11 +5,13 @@ Sole importer of accelerate.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from geosearch.encoder.device import choose_device
 from geosearch.errors import ConfigError, MissingDependency
 
 
@@ -21,12 +23,14 @@ class Workers:
 
     Args:
         distributed: ask accelerate; otherwise this process is alone.
+        device: as for training; `auto` is CUDA where there is any.
 
     Raises:
         MissingDependency: the extra `train` is not installed.
+        ConfigError: processes were started that accelerate does not join.
     """
 
-    def __init__(self, *, distributed: bool) -> None:
+    def __init__(self, *, distributed: bool, device: str = "auto") -> None:
         self._accelerator: Any = None
         self.device: torch.device | None = None
         if distributed:
@@ -36,8 +40,16 @@ class Workers:
                 raise MissingDependency(
                     "accelerate", extra="train", purpose="training on several GPUs"
                 ) from error
-            self._accelerator = Accelerator()
+            # Not told so, accelerate leaves processes on CPUs alone, each a trainer of its own.
+            on_cpu = choose_device(device).type == "cpu"
+            self._accelerator = Accelerator(cpu=on_cpu)
             self.device = self._accelerator.device
+            started = int(os.environ.get("WORLD_SIZE", "1"))
+            if self.count != started:
+                raise ConfigError(
+                    f"{started} processes were started and accelerate joins {self.count}; start "
+                    "them by `accelerate launch` or torchrun, with --device cpu where CPUs train"
+                )
 
     @property
     def count(self) -> int:

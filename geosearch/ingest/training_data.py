@@ -22,11 +22,11 @@ from geosearch.encoder.features import FeatureSet, caption_of
 from geosearch.encoder.identity import EncoderIdentity
 from geosearch.encoder.npz import read_npz
 from geosearch.encoder.registry import backbone_identity
-from geosearch.errors import ConfigError, InvalidInput
+from geosearch.errors import ConfigError, InvalidInput, UnreadableImage
 from geosearch.geo import Coordinate
 from geosearch.ingest.manifest import read_manifest
 from geosearch.ingest.reader import PhotoReader, ReadLimits
-from geosearch.ingest.sources import BadSource, Claims, PhotoSource, path_of
+from geosearch.ingest.sources import BadSource, Claims, PhotoSource, SourceUnreadable, path_of
 from geosearch.records import Place
 
 logger = logging.getLogger(__name__)
@@ -144,6 +144,16 @@ class TrainingData:
                 )
             else:
                 labelled.append((source, sha256, source.claims.coordinate))
+        if not labelled:
+            why = (
+                f"; {len(self.left_out)} have no coordinate or cannot be used"
+                if self.left_out
+                else ""
+            )
+            raise ConfigError(
+                f"there is no labelled photo to train on{why}; `geosearch status` shows what the "
+                "catalogue holds, a manifest needs the columns path, lat and lon"
+            )
         places = self.lookup([coordinate for *_, coordinate in labelled])
         with PhotoReader(self.limits) as reader:
             photos = [
@@ -206,4 +216,10 @@ class TrainingData:
 
 
 def _reading(reader: PhotoReader, source: PhotoSource) -> Callable[[], bytes]:
-    return lambda: reader.read(source).data
+    def read() -> bytes:
+        try:
+            return reader.read(source).data
+        except SourceUnreadable as error:
+            raise UnreadableImage(str(error)) from error
+
+    return read

@@ -20,7 +20,7 @@ class _Encoder(ColorGridEmbedder):
 
     def image_features(self, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         self.encoded += len(pixels)
-        return self.encode(pixels)
+        return super().image_features(pixels)
 
 
 def _texts(texts: Sequence[str]) -> NDArray[np.float32]:

@@ -40,5 +40,8 @@ def tiny_model(features: FeatureSet) -> TransGeoClip:
             anchors=32, neighbors=4, attention_width=8, attention_heads=2, dropout=0.1,
         )
     )  # fmt: skip
-    config = ModelConfig(DIM, DIM, DIM, location_dim=DIM, hidden=16)
+    assert features.text_features is not None
+    text_dim = features.text_features.shape[1]
+    block_dim = max(features.image_dim, DIM)
+    config = ModelConfig(features.image_dim, text_dim, block_dim, location_dim=DIM, hidden=16)
     return TransGeoClip(config, location)
