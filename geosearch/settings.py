@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -17,6 +17,9 @@ from geosearch.addresses import AllowedAddresses
 from geosearch.errors import ConfigError
 
 PREFIX = "GEOSEARCH_"
+
+FROM_FILE = "_FILE"
+"""What follows the variable of a secret that is in a file."""
 
 BROKERS = ("redis://", "rediss://", "redis+socket://", "amqp://", "amqps://")
 
@@ -166,13 +169,20 @@ class Settings(BaseSettings):
         return self
 
 
+def known_variables() -> set[str]:
+    """Every environment variable that is read: settings, and files that hold the secret ones."""
+    names = {PREFIX + name.upper() for name in Settings.model_fields}
+    return names | {PREFIX + name.upper() + FROM_FILE for name in _secret_fields()}
+
+
 def load_settings(**overrides: object) -> Settings:
     """Settings from the environment; keyword arguments win over it.
 
     Raises:
-        ConfigError: a variable is unknown or its value is not allowed.
+        ConfigError: a variable is unknown or its value is not allowed, or a secret's file cannot
+            be read.
     """
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known = known_variables()
     for name in os.environ:
         if name.upper().startswith(PREFIX) and name.upper() not in known:
             close = difflib.get_close_matches(name.upper(), known, n=1)
@@ -182,6 +192,7 @@ def load_settings(**overrides: object) -> Settings:
                 else f"; known are {', '.join(sorted(known))}"
             )
             raise ConfigError(f"the environment variable {name} is not a setting; {hint}")
+    overrides = _secrets_from_files() | overrides
     try:
         return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks the values
     except ValidationError as error:
@@ -192,3 +203,35 @@ def load_settings(**overrides: object) -> Settings:
         secret = "secret" in str(first.get("input", "")).lower() or name.endswith(("_URL", "_KEY"))
         given = "" if secret else f"={first.get('input')!r}"
         raise ConfigError(f"{name}{given}: {first['msg']}; see docs/configuration.md") from None
+
+
+def _secret_fields() -> set[str]:
+    return {
+        name
+        for name, field in Settings.model_fields.items()
+        if field.annotation is SecretStr or SecretStr in get_args(field.annotation)
+    }
+
+
+def _secrets_from_files() -> dict[str, object]:
+    """Secrets whose variable names a file, as container engines hand them in."""
+    found: dict[str, object] = {}
+    for field in _secret_fields():
+        variable = PREFIX + field.upper()
+        path = os.environ.get(variable + FROM_FILE)
+        if path is None:
+            continue
+        if variable in os.environ:
+            raise ConfigError(f"both {variable} and {variable}{FROM_FILE} are set; leave one out")
+        try:
+            secret = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not text"
+            raise ConfigError(
+                f"{variable}{FROM_FILE}={path} cannot be read: {reason}; name a file that holds "
+                "the secret and nothing else"
+            ) from error
+        if not secret:
+            raise ConfigError(f"{variable}{FROM_FILE}={path} is empty; put the secret in it")
+        found[field] = secret
+    return found

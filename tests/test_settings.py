@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from geosearch.errors import ConfigError
-from geosearch.settings import PREFIX, Settings, load_settings
+from geosearch.settings import PREFIX, Settings, known_variables, load_settings
 
 DOCS = Path(__file__).parent.parent / "docs" / "configuration.md"
 
@@ -65,8 +65,8 @@ def test_every_setting_is_documented_with_its_default() -> None:
 def test_no_setting_is_documented_that_does_not_exist() -> None:
     import re
 
-    named = set(re.findall(rf"{PREFIX}[A-Z_]+", DOCS.read_text()))
-    assert named <= {PREFIX + name.upper() for name in Settings.model_fields}
+    named = set(re.findall(rf"{PREFIX}[A-Z0-9_]*[A-Z0-9]", DOCS.read_text()))
+    assert named <= known_variables()
 
 
 def test_embedded_stores_with_a_broker_are_refused_and_no_secret_is_repeated() -> None:
@@ -80,3 +80,41 @@ def test_embedded_stores_with_a_broker_are_refused_and_no_secret_is_repeated() -
 def test_a_broker_of_another_kind_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"must begin with one of redis://.*amqp://"):
         load_settings(broker_url="sqs://key@")
+
+
+def test_secrets_may_be_in_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "url").write_text("postgresql://u:hunter2@h/d\n")
+    monkeypatch.setenv("GEOSEARCH_DATABASE_URL_FILE", str(tmp_path / "url"))
+    url = load_settings().database_url
+    assert url is not None
+    assert url.get_secret_value() == "postgresql://u:hunter2@h/d"
+    given = load_settings(database_url="postgresql://other/d").database_url
+    assert given is not None
+    assert given.get_secret_value() == "postgresql://other/d"
+
+
+@pytest.mark.parametrize("content", [None, "", "\n", b"\xff"])
+def test_a_secret_file_that_holds_none_is_refused(
+    tmp_path: Path, content: str | bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if content is not None:
+        (tmp_path / "key").write_bytes(content if isinstance(content, bytes) else content.encode())
+    monkeypatch.setenv("GEOSEARCH_QDRANT_API_KEY_FILE", str(tmp_path / "key"))
+    with pytest.raises(ConfigError, match=r"GEOSEARCH_QDRANT_API_KEY_FILE=.*(read|empty)"):
+        load_settings()
+
+
+def test_a_secret_in_a_file_and_in_a_variable_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key").write_text("one")
+    monkeypatch.setenv("GEOSEARCH_QDRANT_API_KEY_FILE", str(tmp_path / "key"))
+    monkeypatch.setenv("GEOSEARCH_QDRANT_API_KEY", "two")
+    with pytest.raises(ConfigError, match="both"):
+        load_settings()
+
+
+def test_only_secrets_are_read_from_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEOSEARCH_ENCODER_FILE", "/etc/hostname")
+    with pytest.raises(ConfigError, match="not a setting"):
+        load_settings()

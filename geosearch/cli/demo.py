@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--views", type=click.IntRange(0), default=8, show_default=True, help="A city.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Another one, other scenes.")
 @json_option
 def postcards(directory: Path, views: int, seed: int, as_json: bool) -> int:
     """Draw the sample photos into DIRECTORY: scenes of real cities, with GPS in their EXIF.

@@ -58,7 +58,13 @@ class _Options:
     "--postcard-seed", type=int, default=0, show_default=True, help="They were drawn with (twins)."
 )
 @click.option("--limit", type=click.IntRange(1), help="Ask only so many photos, evenly spaced.")
-@click.option("--resamples", type=click.IntRange(1), default=1000, show_default=True)
+@click.option(
+    "--resamples",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    help="Bootstrap samples behind each interval.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of folds, lots, intervals.")
 @click.option(
     "--output",

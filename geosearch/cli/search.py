@@ -32,7 +32,9 @@ from geosearch.records import SearchResult
 @click.option("--until", metavar="TIME", help="Before then; a date alone includes that day.")
 @click.option("--dataset", help="Only photos of this data set.")
 @click.option("--author", help="Only photos by this photographer.")
-@click.option("-k", "k", type=click.IntRange(1, 10_000), default=10, show_default=True)
+@click.option(
+    "-k", "k", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Photos to show."
+)
 @click.option("--diverse", is_flag=True, help="Only hits at least 25 km apart.")
 @click.option(
     "--format",

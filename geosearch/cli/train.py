@@ -44,8 +44,12 @@ REWRITE = "\r\x1b[K"
     help="Folder for the state of the training and its checkpoint.",
 )
 @click.option("--resume", is_flag=True, help="Go on where the same command stopped.")
-@click.option("--epochs", type=click.IntRange(1), default=30, show_default=True)
-@click.option("--batch-size", type=click.IntRange(2), default=512, show_default=True)
+@click.option(
+    "--epochs", type=click.IntRange(1), default=30, show_default=True, help="Most passes."
+)
+@click.option(
+    "--batch-size", type=click.IntRange(2), default=512, show_default=True, help="Photos a step."
+)
 @click.option("--learning-rate", type=float, default=1e-3, show_default=True, help="Of the heads.")
 @click.option(
     "--location-learning-rate",
@@ -54,8 +58,16 @@ REWRITE = "\r\x1b[K"
     show_default=True,
     help="Of the location encoder.",
 )
-@click.option("--patience", type=click.IntRange(1), default=8, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--patience",
+    type=click.IntRange(1),
+    default=8,
+    show_default=True,
+    help="Passes without a better validation after which training stops.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of everything random."
+)
 @click.option(
     "--held-out",
     type=click.FloatRange(0.0, 1.0, min_open=True, max_open=True),
