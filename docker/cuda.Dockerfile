@@ -8,9 +8,8 @@ ENV PIP_NO_CACHE_DIR=1 \
 WORKDIR /src
 RUN python -m venv /venv
 RUN /venv/bin/pip install "torch>=2.4" torchvision
-COPY pyproject.toml README.md LICENSE ./
-COPY geosearch geosearch
-COPY migrations migrations
+# Only what .dockerignore lets in.
+COPY . .
 RUN /venv/bin/pip install ".[all]"
 
 FROM python:3.12.11-slim-bookworm AS run

@@ -6,6 +6,7 @@ import re
 import shlex
 import stat
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,10 @@ def _instructions(path: Path) -> list[tuple[str, str]]:
 def _included(name: str) -> bool:
     """Whether .dockerignore lets a path of the root into the build."""
     return f"!{name.split('/')[0]}" in (ROOT / ".dockerignore").read_text().splitlines()
+
+
+def _ignored_by_default() -> bool:
+    return "*" in (ROOT / ".dockerignore").read_text().splitlines()
 
 
 def _command_exists(words: list[str]) -> None:
@@ -98,20 +103,17 @@ def test_what_dockerfiles_copy_exists_and_is_let_in(path: Path) -> None:
                 continue
             for source in options:
                 assert (ROOT / source).exists(), f"{source} is not there"
-                assert _included(source), f"{source} is not let in by .dockerignore"
+                is_all = source == "." and _ignored_by_default()
+                assert is_all or _included(source), f"{source} is not let in by .dockerignore"
 
 
-@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
-def test_images_hold_every_package_that_the_wheel_is_built_of(path: Path) -> None:
-    import tomllib
-
+def test_the_build_gets_every_package_that_the_wheel_is_built_of() -> None:
     built = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
     wheel = built["targets"]["wheel"]
-    needed = {*wheel["packages"], *wheel.get("force-include", {})}
-    copied = {
-        source for word, rest in _instructions(path) if word == "COPY" for source in rest.split()
-    }
-    assert needed <= copied
+    for needed in (*wheel["packages"], *wheel.get("force-include", {}), "pyproject.toml"):
+        assert _included(needed), f"{needed} is not let in by .dockerignore"
+    for kept_out in ("tests", "docker", ".git", "shared"):
+        assert not _included(kept_out)
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)

@@ -11,7 +11,7 @@ from geosearch.cli.output import json_option, note, write_json
 
 NAMES = (
     "ingest", "memory", "reingest", "startup", "filter-recall", "filter-correctness", "train",
-    "location", "modalities", "register",
+    "location", "modalities", "register", "sizing",
 )  # fmt: skip
 
 
@@ -32,6 +32,7 @@ def bench(name: str, size: int | None, as_json: bool) -> int:
     train               training from cached features against the backbone in the loop
     modalities          recall of image, text, coordinate and mixed queries in one index
     register            rows a second of the bulk producer against plain ORM adds, its memory
+    sizing              disk and memory of 100,000 vectors and photos against the formula
     location            coordinates a second of the location encoder against GeoCLIP's
     """
     from geosearch.benchmarks import (
@@ -40,6 +41,7 @@ def bench(name: str, size: int | None, as_json: bool) -> int:
         location,
         modalities,
         register,
+        sizing,
         startup,
         training,
     )
@@ -54,6 +56,7 @@ def bench(name: str, size: int | None, as_json: bool) -> int:
         "train": (training.training_speed, "size"),
         "location": (location.location_speed, "size"),
         "register": (register.registration, "size"),
+        "sizing": (sizing.sizing, "n"),
         "modalities": (modalities.modality_recall, "n"),
     }
     run, size_name = runs[name]

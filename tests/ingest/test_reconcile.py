@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from qdrant_client import QdrantClient
 from sqlalchemy import Engine, text
 
 from geosearch.catalogue.audit import AuditRow
@@ -18,6 +19,7 @@ from geosearch.ingest import sources as sources_module
 from geosearch.ingest.reconcile import (
     Difference,
     Orphan,
+    Reconciler,
     ReconcileReport,
     classify,
     expected_payload,
@@ -26,6 +28,7 @@ from geosearch.ingest.reconcile import (
 from geosearch.records import PhotoState
 from geosearch.store.base import PointPayload, VectorPoint
 from geosearch.store.inventory import StoredCollection
+from geosearch.store.server import ServerStore
 
 STRANGER = UUID(int=7)
 
@@ -188,3 +191,28 @@ def test_collections_of_unknown_encoders_are_orphans() -> None:
     )
     assert [orphan.name for orphan in found] == ["geosearch-c", "geosearch-d"]
     assert found[0] == Orphan("geosearch-c", "no photo is embedded by gone")
+
+
+def test_a_server_is_compared_and_mended_the_same_way(collection: _Collection) -> None:
+    services = collection.geosearch.services
+    encoder = str(services.embedder.identity)
+    client = QdrantClient(":memory:")
+    store = ServerStore(client, "geosearch-x", dim=services.store.dim, identity=encoder)
+    try:
+        points = {hit.id: hit.payload for hit in services.store.scroll()}
+        vectors = services.store.vectors(points)
+        store.upsert([VectorPoint(i, vectors[i], payload) for i, payload in points.items()])
+        reconciler = Reconciler(services.catalogue, services.audit, store, encoder=encoder)
+        assert reconciler.run(mend=False).is_clean
+        stale, extra = sorted(points)[:2]
+        store.set_payload({stale: replace(points[stale], country="FR")})
+        collection.sql("DELETE FROM photo WHERE id = :id", extra)
+        found = reconciler.run(mend=True).examples
+        assert [(one.id, one.difference) for one in found] == [
+            (stale, Difference.STALE),
+            (extra, Difference.EXTRA),
+        ]
+        assert reconciler.run(mend=False).is_clean
+        assert store.count() == 11
+    finally:
+        store.close()
