@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sqlalchemy import text
+from support.qdrant_server import QdrantServer
 
 from geosearch.backup import MANIFEST, back_up, check, restore
 from geosearch.catalogue.session import open_engine
@@ -187,3 +188,25 @@ def test_vectors_in_a_backup_are_plain_arrays(filled: GeoSearch, tmp_path: Path)
     with np.load(part, allow_pickle=False) as arrays:
         assert arrays["ids"].shape == (12, 16)
         assert arrays["vectors"].dtype == np.float32
+
+
+def test_a_backup_of_embedded_engines_fills_servers_and_comes_back(
+    filled: GeoSearch,
+    answers: list[tuple[str, float | None]],
+    empty: Services,
+    folder: Path,
+    tmp_path: Path,
+) -> None:
+    back_up(filled.services, tmp_path / "backup")
+    with QdrantServer(tmp_path / "server") as server:
+        settings = empty.settings.model_copy(update={"qdrant_url": server.url})
+        with Services(settings, load_embedder=lambda _: ColorGridEmbedder()) as services:
+            services.gazetteer = empty.gazetteer
+            _, mended = restore(services, tmp_path / "backup")
+            assert [report.is_clean for report in mended.values()] == [True]
+            geosearch = GeoSearch(services)
+            assert _answers(geosearch, folder) == answers
+            assert services.reconciler.run(mend=False).is_clean
+            again = back_up(services, tmp_path / "again")
+    assert list(again.points.values()) == [12]
+    assert check(tmp_path / "again")["collections"][0]["points"] == 12
