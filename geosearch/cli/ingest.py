@@ -15,7 +15,7 @@ WATCH_INTERVAL_S = 5.0
 
 
 @click.command()
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, type=click.Path(path_type=str))
 @click.option(
     "--manifest",
     type=click.Path(path_type=Path),
@@ -27,14 +27,16 @@ WATCH_INTERVAL_S = 5.0
 @click.option("--watch", is_flag=True, help="Keep looking for new photos until interrupted.")
 @json_option
 def ingest(
-    paths: tuple[Path, ...],
+    paths: tuple[str, ...],
     manifest: Path | None,
     dataset: str | None,
     dry_run: bool,
     watch: bool,
     as_json: bool,
 ) -> int:
-    """Take photos in from PATHS (files, and folders with all they contain).
+    """Take photos in from PATHS: files, tar archives, folders with all they contain, URLs.
+
+    URLs are those of photos, and on S3 also of archives and of prefixes that end in a slash.
 
     A label comes from the manifest, else from an XMP sidecar, else from EXIF. A photo without one
     is recorded and waits. Doing it again changes nothing and costs next to nothing; after an

@@ -12,7 +12,15 @@ from geosearch.errors import ConfigError, UnreadableImage
 from geosearch.geo import Coordinate
 from geosearch.ingest.folders import scan
 from geosearch.ingest.manifest import read_manifest
-from geosearch.ingest.sources import BadSource, Claims, PhotoSource
+from geosearch.ingest.reader import PhotoReader
+from geosearch.ingest.sources import (
+    BadSource,
+    Claims,
+    PhotoSource,
+    SourceUnreadable,
+    is_url,
+    split_member,
+)
 
 Place: TypeAlias = Coordinate | tuple[float, float]
 
@@ -48,21 +56,31 @@ def coordinate_of(place: Place) -> Coordinate:
     return place if isinstance(place, Coordinate) else Coordinate(*place)
 
 
-def as_paths(paths: PathLike | Iterable[PathLike]) -> list[Path]:
-    """One path or many, `~` expanded."""
+def as_paths(paths: PathLike | Iterable[PathLike]) -> list[Path | str]:
+    """One path or many, `~` expanded; URLs stay text."""
     if isinstance(paths, str | os.PathLike):
         paths = [paths]
-    return [Path(path).expanduser() for path in paths]
+    return [
+        path if isinstance(path, str) and is_url(path) else Path(path).expanduser()
+        for path in paths
+    ]
 
 
 def image_bytes(image: PathLike | bytes) -> bytes:
-    """An image given as a file or as its bytes.
+    """An image given as a file, as a member of an archive, by URL, or as its bytes.
 
     Raises:
-        UnreadableImage: the file cannot be read.
+        UnreadableImage: it cannot be read.
     """
     if isinstance(image, bytes):
         return image
+    name = os.fspath(image)
+    if is_url(name) or split_member(name)[1] is not None:
+        try:
+            with PhotoReader() as reader:
+                return reader.read(PhotoSource(name, None)).data
+        except SourceUnreadable as error:
+            raise UnreadableImage(f"{name} cannot be read: {error}") from error
     try:
         return Path(image).expanduser().read_bytes()
     except OSError as error:

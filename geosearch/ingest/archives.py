@@ -134,15 +134,22 @@ def scan_archive(path: Path, claims: Claims) -> Iterator[PhotoSource | BadSource
     uri = uri_of(path)
     try:
         with path.open("rb") as file:
-            sample: list[Member] = []
-            for member in members(file):
-                if sample and _key(member) != _key(sample[0]):
-                    yield from _sample(file, uri, sample, claims)
-                    sample = []
-                sample.append(member)
-            yield from _sample(file, uri, sample, claims)
+            yield from scan_open_archive(file, uri, claims)
     except OSError as error:
         yield BadSource(uri, f"the archive cannot be read: {plain(error)}")
+
+
+def scan_open_archive(
+    file: BinaryIO, uri: str, claims: Claims
+) -> Iterator[PhotoSource | BadSource]:
+    """As `scan_archive`, for an archive that is open, wherever it is."""
+    sample: list[Member] = []
+    for member in members(file):
+        if sample and _key(member) != _key(sample[0]):
+            yield from _sample(file, uri, sample, claims)
+            sample = []
+        sample.append(member)
+    yield from _sample(file, uri, sample, claims)
 
 
 def _key(member: Member) -> str:

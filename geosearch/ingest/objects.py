@@ -73,6 +73,21 @@ class ObjectReader:
         with _translated():
             return bytes(self._files.cat_file(uri, start=offset, end=offset + size_bytes))
 
+    def names(self, prefix: str) -> Iterator[str]:
+        """The URLs of everything under a prefix that ends in `/`, one level after the other.
+
+        Raises:
+            SourceUnreadable: as `read`.
+        """
+        with _translated():
+            is_empty = True
+            for folder, _, files in self._files.walk(prefix):
+                for name in sorted(files):
+                    is_empty = False
+                    yield f"s3://{folder.rstrip('/')}/{name}"
+            if is_empty:
+                raise FileNotFoundError(prefix)
+
     @contextmanager
     def open(self, uri: str) -> Iterator[BinaryIO]:
         """An object as a file that can be sought in.

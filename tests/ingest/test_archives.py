@@ -231,3 +231,15 @@ def test_a_folder_of_archives_is_ingested_once_and_retried_from_the_record(
     services = geosearch.services
     services.catalogue.mark_pending({hit.photo.id}, encoder=str(services.embedder.identity))
     assert geosearch.retry().indexed == 1
+
+
+def test_members_of_archives_are_searched_with_and_located(
+    geosearch: GeoSearch, folder: Path, tmp_path: Path, make_jpeg: MakeJpeg
+) -> None:
+    geosearch.ingest(folder)
+    (tmp_path / "s.tar").write_bytes(_tar(("1.jpg", (folder / "lund-0.jpg").read_bytes())))
+    [hit] = geosearch.search(image=f"{tmp_path}/s.tar::1.jpg", k=1).hits
+    assert hit.photo.path.endswith("lund-0.jpg")
+    [answer] = geosearch.locate(tmp_path / "s.tar")
+    assert answer.image.endswith("s.tar::1.jpg")
+    assert answer.reason is None or "read" not in answer.reason

@@ -8,11 +8,13 @@ import tarfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, unquote
 
 import pytest
 
+from geosearch.ingest.folders import scan
 from geosearch.ingest.reader import PhotoReader, ReadLimits
-from geosearch.ingest.sources import PhotoSource, SourceUnreadable
+from geosearch.ingest.sources import BadSource, PhotoSource, SourceUnreadable
 
 pytest.importorskip("s3fs")
 
@@ -31,6 +33,9 @@ OBJECTS = {
     "/bucket/a b.jpg": b"photo",
     "/bucket/big.jpg": b"x" * 2_000_000,
     "/bucket/s.tar": _tar(),
+    "/bucket/deep/b.jpg": b"b",
+    "/bucket/deep/notes.txt": b"n",
+    "/bucket/deep/2024/c.png": b"c",
 }
 
 
@@ -44,9 +49,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(with_body=True)
 
     def _answer(self, *, with_body: bool) -> None:
-        from urllib.parse import unquote
-
         name = unquote(self.path.partition("?")[0])
+        if "list-type=2" in self.path:
+            self._list(name.strip("/"), parse_qs(self.path.partition("?")[2]))
+            return
         if name.endswith("secret.jpg"):
             status, body = 403, b"<Error><Code>AccessDenied</Code></Error>"
         elif name not in OBJECTS:
@@ -69,6 +75,37 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(body)
             except OSError:
                 self.close_connection = True
+
+    def _list(self, bucket: str, asked: dict[str, list[str]]) -> None:
+        prefix = asked.get("prefix", [""])[0]
+        inside = [
+            (name.removeprefix(f"/{bucket}/"), len(data))
+            for name, data in OBJECTS.items()
+            if name.startswith(f"/{bucket}/{prefix}")
+        ]
+        files = [(name, size) for name, size in inside if "/" not in name[len(prefix) :]]
+        folders = {
+            prefix + name[len(prefix) :].split("/")[0] + "/"
+            for name, _ in inside
+            if "/" in name[len(prefix) :]
+        }
+        moment = "2024-05-01T12:00:00.000Z"
+        body = (
+            f"<ListBucketResult><Name>{bucket}</Name><Prefix>{prefix}</Prefix><Delimiter>/"
+            f"</Delimiter><IsTruncated>false</IsTruncated><KeyCount>{len(files)}</KeyCount>"
+            + "".join(
+                f"<Contents><Key>{name}</Key><Size>{size}</Size><LastModified>{moment}"
+                "</LastModified><ETag>1</ETag></Contents>"
+                for name, size in files
+            )
+            + "".join(f"<CommonPrefixes><Prefix>{n}</Prefix></CommonPrefixes>" for n in folders)
+            + "</ListBucketResult>"
+        ).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Type", "application/xml")
+        self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -100,6 +137,26 @@ def test_objects_and_members_of_archives_are_read(reader: PhotoReader) -> None:
     assert _read(reader, "s3://bucket/a b.jpg") == b"photo"
     assert _read(reader, "s3://bucket/s.tar::2.jpg") == b"2" * 1000
     assert _read(reader, "s3://bucket/s.tar::1.jpg") == b"1" * 1000
+
+
+@pytest.mark.usefixtures("reader")
+def test_archives_and_prefixes_are_listed() -> None:
+    def names(uri: str) -> list[str]:
+        return [source.uri for source in scan([uri]) if isinstance(source, PhotoSource)]
+
+    assert names("s3://bucket/s.tar") == ["s3://bucket/s.tar::1.jpg", "s3://bucket/s.tar::2.jpg"]
+    assert names("s3://bucket/deep/") == ["s3://bucket/deep/b.jpg", "s3://bucket/deep/2024/c.png"]
+    assert names("s3://bucket/a b.jpg") == ["s3://bucket/a b.jpg"]
+    for nothing in ("s3://bucket/none/", "s3://bucket/none.tar"):
+        [bad] = scan([nothing])
+        assert isinstance(bad, BadSource)
+        assert "no such object" in bad.reason
+
+
+def test_photos_by_url_are_taken_and_archives_over_http_are_not() -> None:
+    photo, archive = scan(["https://example.org/a.jpg", "https://example.org/s.tar"])
+    assert photo == PhotoSource("https://example.org/a.jpg", None)
+    assert isinstance(archive, BadSource)
 
 
 @pytest.mark.parametrize(
