@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from geosearch.ingest.pipeline import Pipeline
     from geosearch.ingest.reader import ReadLimits
     from geosearch.ingest.reconcile import Reconciler
+    from geosearch.localization.reranker import Reranker
     from geosearch.places import Gazetteer
 
 
@@ -231,11 +232,25 @@ class Services:
 
         from geosearch.encoder import gallery
 
-        own = gallery.cell_centers(self.catalogue.occupied_cells(gallery.CELL_DEG))
+        cells = self.catalogue.occupied_cells(gallery.CELL_DEG)
+        own = gallery.cell_centers([(row, column) for row, column, _ in cells])
         places = np.concatenate([gallery.reference_coordinates(), own])
         if not len(places):
             return None
         return gallery.open_gallery(self.settings.home / "galleries", self.embedder, places)
+
+    @cached_property
+    def reranker(self) -> Reranker | None:
+        """The re-ranker trained for the encoder in use; None where none is.
+
+        Raises:
+            ConfigError: the one in the home is of another encoder or version.
+            InvalidInput: it is damaged.
+        """
+        from geosearch.localization.reranker import load_reranker, reranker_path
+
+        identity = self.embedder.identity
+        return load_reranker(reranker_path(self.settings.home, identity), encoder=str(identity))
 
     @cached_property
     def pipeline(self) -> Pipeline:

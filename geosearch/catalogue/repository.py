@@ -324,12 +324,17 @@ class Catalogue:
             unreadable = select(func.count()).where(SourceRow.photo_id.is_(None))
             return states | {"unreadable": session.scalar(unreadable) or 0}
 
-    def occupied_cells(self, degrees: float) -> list[tuple[int, int]]:
-        """(row, column) of every cell of `degrees` that a label lies in: floor of lat and lon."""
+    def occupied_cells(self, degrees: float) -> list[tuple[int, int, int]]:
+        """(row, column, photos) of every cell with a label: floor of lat and lon over `degrees`."""
         row, column = (func.floor(axis / degrees) for axis in (PhotoRow.lat, PhotoRow.lon))
-        query = select(row, column).where(PhotoRow.lat.is_not(None)).distinct()
+        query = (
+            select(row, column, func.count())
+            .where(PhotoRow.lat.is_not(None))
+            .group_by(row, column)
+            .order_by(row, column)
+        )
         with session_scope(self._sessions) as session:
-            return [(int(found[0]), int(found[1])) for found in session.execute(query)]
+            return [(int(a), int(b), int(count)) for a, b, count in session.execute(query)]
 
     def embedded_counts(self) -> dict[str, int]:
         """Photos in the index of each encoder identity."""

@@ -110,6 +110,20 @@ def drawing_progress() -> Iterator[Callable[[int, int], None] | None]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+@contextmanager
+def asking_progress() -> Iterator[Callable[[int, int], None] | None]:
+    """A bar for questions that are asked, while stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("questions", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 def counted(items: Iterable[Item], description: str) -> Iterator[Item]:
     """The items, with a count and a rate on stderr while that is a terminal."""
     if not sys.stderr.isatty():

@@ -20,7 +20,21 @@ REWRITE = "\r\x1b[K"
 """Back to the beginning of the terminal's line, and clear it."""
 
 
-@click.command()
+class _WithReranker(click.Group):
+    """`train` is a command of its own; `train reranker` is imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return ["reranker"]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name != "reranker":
+            return None
+        from geosearch.cli.reranker import reranker
+
+        return reranker
+
+
+@click.group(cls=_WithReranker, invoke_without_command=True)
 @click.option(
     "--features",
     "npz",
@@ -40,8 +54,7 @@ REWRITE = "\r\x1b[K"
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    required=True,
-    help="Folder for the state of the training and its checkpoint.",
+    help="Folder for the state of the training and its checkpoint; required.",
 )
 @click.option("--resume", is_flag=True, help="Go on where the same command stopped.")
 @click.option(
@@ -87,11 +100,13 @@ REWRITE = "\r\x1b[K"
     "--distributed", is_flag=True, help="Every process of `accelerate launch` takes part."
 )
 @json_option
+@click.pass_context
 def train(
+    context: click.Context,
     npz: Path | None,
     manifest: Path | None,
     dataset: str | None,
-    output: Path,
+    output: Path | None,
     resume: bool,
     epochs: int,
     batch_size: int,
@@ -112,6 +127,10 @@ def train(
     The features of the frozen encoder are computed once and kept in GEOSEARCH_HOME/features; then
     every epoch reads them from there. `geosearch encoders activate OUTPUT` puts the result to use.
     """
+    if context.invoked_subcommand is not None:
+        return 0
+    if output is None:
+        raise click.UsageError("nowhere to write to; give --output FOLDER")
     if npz is not None and manifest is not None:
         raise click.UsageError("--features and --manifest are two sources; give one of them")
     if npz is None and manifest is None and dataset is None:

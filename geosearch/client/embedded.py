@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -17,14 +17,11 @@ from numpy.typing import NDArray
 
 from geosearch import criteria, retrieval
 from geosearch.client.arguments import Place, as_paths, coordinate_of, image_bytes, photo_sources
-from geosearch.client.background import background_of
+from geosearch.client.locating import locator_of
 from geosearch.criteria import PathLike, When
 from geosearch.errors import ConfigError, InvalidInput, UnreadableImage
-from geosearch.geo import Coordinate
 from geosearch.ingest.folders import scan
 from geosearch.ingest.sources import BadSource, is_settled
-from geosearch.localization.candidates import Neighbor
-from geosearch.localization.locator import Locator
 from geosearch.records import IngestReport
 from geosearch.results import FoundPhotos, LocatedPhoto
 from geosearch.services import Services
@@ -221,7 +218,7 @@ class GeoSearch:
             ConfigError: a path does not exist.
         """
         self._warn_of_missing_photos()
-        locator = self._locator(where)
+        locator = locator_of(self.services, where)
         for source in scan(as_paths(images)):
             if isinstance(source, BadSource):
                 yield self._unanswered(source.uri, source.reason, start=time.perf_counter())
@@ -336,26 +333,6 @@ class GeoSearch:
         asked = [counted[name] * make() for name, make in parts.items() if counted[name]]
         query: NDArray[np.float32] = np.sum(asked, axis=0, dtype=np.float32)
         return query
-
-    def _locator(self, where: Filter | None) -> Locator:
-        services = self.services
-
-        def neighbors(query: NDArray[np.float32], limit: int) -> Sequence[Neighbor]:
-            found = retrieval.find_similar(
-                services.store, services.catalogue, query, where=where, limit=limit
-            )
-            return [Neighbor(hit.photo, hit.score) for hit in found.hits if hit.score is not None]
-
-        def place_name(coordinate: Coordinate) -> str:
-            place = services.gazetteer.lookup([coordinate])[0]
-            return "" if place is None else str(place)
-
-        return Locator(
-            neighbors,
-            place_name,
-            encoder=str(services.embedder.identity),
-            background=background_of(services.store),
-        )
 
     def _unanswered(self, image: str, reason: str, *, start: float) -> LocatedPhoto:
         return LocatedPhoto(

@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 
 from geosearch.errors import ConfigError, InvalidInput
 from geosearch.geo import Coordinate
-from geosearch.localization.candidates import (
-    DensitySettings,
-    Neighbor,
-    PlaceSupport,
-    find_places,
-    neighbor_weights,
-)
-from geosearch.localization.uncertainty import FLOOR_KM, proposal_radii, support_radii
+from geosearch.localization import wording
+from geosearch.localization.candidates import DensitySettings, Neighbor
+from geosearch.localization.pool import FUSED, LEARNED, VISUAL, Pointer, Pool
+from geosearch.localization.ranking import Prior
+from geosearch.localization.reranker import Reranker
+from geosearch.localization.shortlist import candidate_of, ranked_entries, rule_entries, with_facts
+from geosearch.localization.uncertainty import FLOOR_KM, proposal_radii
 from geosearch.localization.verification import (
     NEAR_KM,
     Reasoned,
@@ -33,7 +32,10 @@ from geosearch.localization.verification import (
     Verdict,
     verify,
 )
-from geosearch.records import Candidate, Evidence, Prediction, Step
+from geosearch.records import Candidate, Prediction, SearchHit, Step
+
+COMPLETED = 20
+"""Nearest photos of which everything is looked up: those that advisers are shown."""
 
 
 class NeighborSource(Protocol):
@@ -53,6 +55,7 @@ class LocatorSettings:
         max_spread_km: when half the support lies farther than this from the best place, the
             neighbours are scattered over the world and no answer is given; None always answers.
         evidence: photos shown for each candidate.
+        negatives: the photos least like the query that are shown.
         floor_km: the smallest radius.
         density: how neighbours are weighed and joined to places.
 
@@ -64,6 +67,7 @@ class LocatorSettings:
     min_score: float = 0.0
     max_spread_km: float | None = 8000.0
     evidence: int = 10
+    negatives: int = 5
     floor_km: float = FLOOR_KM
     density: DensitySettings = field(default_factory=DensitySettings)
 
@@ -73,6 +77,28 @@ class LocatorSettings:
                 f"neighbors is {self.neighbors}, evidence {self.evidence}, floor_km "
                 f"{self.floor_km}; all must be above 0"
             )
+
+
+def _none(*_: object) -> tuple[()]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class MoreSources:
+    """What a locator may look at besides the photos nearest to a query.
+
+    Args:
+        pointers: coordinates of the GPS gallery nearest to the query's location block.
+        farthest: the photos least like a query, at most so many, farthest first.
+        prior: photos of the gallery around coordinates.
+        complete: photos with all that the catalogue knows, those that it does not know left out;
+            only what is shown is completed.
+    """
+
+    pointers: Callable[[NDArray[np.float32]], Sequence[Pointer]] = _none
+    farthest: Callable[[NDArray[np.float32], int], Sequence[Neighbor]] = _none
+    prior: Prior | None = None
+    complete: Callable[[Sequence[Neighbor]], Sequence[Neighbor]] = list
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +132,12 @@ class Locator:
         settings: how many neighbours, floors, density.
         background: the cosine that unrelated photos reach (`background_score`); a query whose best
             neighbour is no nearer gets no answer. None when it is not known.
+        reranker: the learned one; the rule serves without.
+        sources: further channels.
         clock: seconds, for the steps' durations.
+
+    Raises:
+        ConfigError: the re-ranker is of another encoder.
     """
 
     def __init__(
@@ -117,6 +148,8 @@ class Locator:
         encoder: str,
         settings: LocatorSettings | None = None,
         background: float | None = None,
+        reranker: Reranker | None = None,
+        sources: MoreSources | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._neighbors = neighbors
@@ -124,6 +157,13 @@ class Locator:
         self._encoder = encoder
         self._settings = settings if settings is not None else LocatorSettings()
         self._background = background
+        if reranker is not None and reranker.encoder != encoder:
+            raise ConfigError(
+                f"this re-ranker is for the encoder {reranker.encoder}, and the vectors are of "
+                f"{encoder}; run `geosearch train reranker`"
+            )
+        self._reranker = reranker
+        self._sources = sources if sources is not None else MoreSources()
         self._clock = clock
 
     def locate(self, query: NDArray[np.float32], *, image: str) -> Prediction:
@@ -144,28 +184,61 @@ class Locator:
             InvalidInput: a neighbour's score is not finite.
         """
         log, settings = _StepLog(self._clock), self._settings
+        photos, found = self._photos(query)
+        voices = photos[FUSED] = self._completed(photos[FUSED])
+        log.note("retrieval", *wording.introduction(voices, len(found)))
+        reason = wording.why_nothing(found, voices, settings.min_score, self._background)
+        candidates: tuple[Candidate, ...] = ()
+        if reason is None:
+            pool = Pool(photos, self._sources.pointers(query), density=settings.density)
+            candidates = self._candidates(pool, log)
+            reason = wording.why_scattered(
+                candidates[0], settings.max_spread_km, self.is_calibrated
+            )
+        negatives = self._sources.farthest(query, settings.negatives)
+        return Retrieved(
+            neighbors=tuple(voices),
+            candidates=candidates,
+            steps=tuple(log.steps),
+            reason=reason,
+            seconds=log.seconds(),
+            negatives=tuple(negatives),
+        )
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether radii and probabilities were measured on held-out photos."""
+        return self._reranker is not None and self._reranker.conformal is not None
+
+    def _completed(self, voices: list[Neighbor]) -> list[Neighbor]:
+        """The first of the voices with all that is known of them; the others as they are."""
+        return [*self._sources.complete(voices[:COMPLETED]), *voices[COMPLETED:]]
+
+    def _photos(
+        self, query: NDArray[np.float32]
+    ) -> tuple[dict[str, list[Neighbor]], list[Neighbor]]:
+        """Channel to photos that can speak, best first; and all that the first channel found."""
+        asked = {FUSED: query}
+        if self._reranker is not None and self._reranker.metric is not None:
+            asked[LEARNED] = self._reranker.metric.query(query)
+        if (visual := visual_query(query)) is not None:
+            asked[VISUAL] = visual
+        found = {name: self._found(one) for name, one in asked.items()}
+        # Scores of other channels are of their own kind: only the fused cosine has a floor.
+        floors = {FUSED: self._settings.min_score}
+        return {
+            name: [one for one in some if _can_speak(one, floors.get(name, -math.inf))]
+            for name, some in found.items()
+        }, found[FUSED]
+
+    def _found(self, query: NDArray[np.float32]) -> list[Neighbor]:
         found = sorted(
-            self._neighbors(query, settings.neighbors),
+            self._neighbors(query, self._settings.neighbors),
             key=lambda item: (-item.score, item.photo.id),
         )
         if not all(math.isfinite(item.score) for item in found):
             raise InvalidInput("scores of neighbours must be finite numbers")
-        voices = _Voices(
-            [item for item in found if _can_speak(item, settings.min_score)], settings.density
-        )
-        log.note("retrieval", *voices.introduction(len(found)))
-        reason = _why_nothing(found, voices.neighbors, settings.min_score, self._background)
-        candidates: list[Candidate] = []
-        if reason is None:
-            candidates = self._candidates(voices, log)
-            reason = _why_scattered(candidates[0], settings.max_spread_km)
-        return Retrieved(
-            neighbors=tuple(voices.neighbors),
-            candidates=tuple(candidates),
-            steps=tuple(log.steps),
-            reason=reason,
-            seconds=log.seconds(),
-        )
+        return found
 
     def decide(
         self,
@@ -203,6 +276,9 @@ class Locator:
             reason=reason,
             cost_usd=heard.cost_usd,
             seconds=retrieved.seconds + sum(step.seconds for step in heard.steps) + log.seconds(),
+            # An adviser's answers are not among those that the radii were measured on.
+            is_calibrated=self.is_calibrated and not heard.proposals and bool(candidates),
+            negatives=tuple(SearchHit(one.photo, one.score, None) for one in retrieved.negatives),
             models=heard.models,
         )
 
@@ -241,72 +317,49 @@ class Locator:
             origins=candidate.origins + spoken,
         )
 
-    def _candidates(self, voices: _Voices, log: _StepLog) -> list[Candidate]:
-        """The places that the neighbours speak for, with names and radii, best first."""
-        places = find_places(voices.lat, voices.lon, voices.weights, self._settings.density)
-        best = places[0]
-        log.note(
-            "density",
-            f"{len(best.members)} of {len(voices.neighbors)} photos, with {best.share:.0%} of the "
-            f"support, agree on one place; {len(places) - 1} alternatives",
-            best.coordinate,
+    def _candidates(self, pool: Pool, log: _StepLog) -> tuple[Candidate, ...]:
+        """The places that the pool speaks for, with names and radii, best first."""
+        density, floor_km = self._settings.density, self._settings.floor_km
+        if self._reranker is None:
+            entries = rule_entries(pool, density, floor_km=floor_km)
+            log.note("density", *wording.modes(pool, entries))
+        else:
+            entries = ranked_entries(
+                pool, self._reranker, density, prior=self._sources.prior, floor_km=floor_km
+            )
+            log.note("re-ranking", *wording.ranking(pool, entries))
+        candidates = tuple(
+            candidate_of(
+                entry,
+                pool,
+                place=self._place_name(entry.coordinate),
+                evidence=self._settings.evidence,
+            )
+            for entry in entries
         )
-        candidates = [self._candidate(place, voices) for place in places]
-        radius_km = candidates[0].radius_km
-        log.note(
-            "uncertainty",
-            f"half the support lies within {radius_km[50]:.3g} km, "
-            f"90 % within {radius_km[90]:.3g} km",
-            best.coordinate,
-        )
+        candidates = with_facts(candidates, self._sources.complete)
+        log.note(*wording.uncertainty(candidates[0], self._reranker))
         return candidates
 
-    def _candidate(self, place: PlaceSupport, voices: _Voices) -> Candidate:
-        evidence = []
-        for index in place.members[: self._settings.evidence]:
-            neighbor = voices.neighbors[index]
-            distance_km = place.coordinate.distance_km(voices.coordinates[index])
-            evidence.append(Evidence(neighbor.photo, neighbor.score, distance_km))
-        return Candidate(
-            coordinate=place.coordinate,
-            share=place.share,
-            place=self._place_name(place.coordinate),
-            radius_km=support_radii(
-                place.coordinate,
-                voices.lat,
-                voices.lon,
-                voices.weights,
-                floor_km=self._settings.floor_km,
-            ),
-            evidence=tuple(evidence),
-        )
 
+def visual_query(query: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """The query (dim,) with its visual block alone; None where the blocks are all alike.
 
-class _Voices:
-    """Neighbours that have a place, as arrays: lat, lon, weights, each (n,)."""
-
-    def __init__(self, neighbors: Sequence[Neighbor], density: DensitySettings) -> None:
-        self.neighbors = neighbors
-        self.coordinates = [
-            neighbor.photo.coordinate
-            for neighbor in neighbors
-            if neighbor.photo.coordinate is not None
-        ]
-        self.lat = np.array([coordinate.lat for coordinate in self.coordinates])
-        self.lon = np.array([coordinate.lon for coordinate in self.coordinates])
-        scores = [neighbor.score for neighbor in neighbors]
-        self.weights = (
-            neighbor_weights(self.lat, self.lon, scores, density) if neighbors else np.empty(0)
-        )
-
-    def introduction(self, n_found: int) -> tuple[str, Coordinate | None]:
-        """What retrieval says, and the place of the nearest photo."""
-        summary = f"{n_found} photos found, {len(self.neighbors)} of them with a place and a score"
-        if not self.neighbors:
-            return summary, None
-        nearest = self.neighbors[0]
-        summary += f"; the nearest ({nearest.score:.3f}) is {nearest.photo.path}"
-        return summary, self.coordinates[0]
+    Without trained heads they are: then the visual channel would repeat the fused one.
+    """
+    width = len(query) // 3
+    if len(query) % 3 or width == 0:
+        return None
+    blocks = query.reshape(3, width)
+    if np.allclose(blocks[0], blocks[1], atol=1e-6) and np.allclose(
+        blocks[0], blocks[2], atol=1e-6
+    ):
+        return None
+    if not blocks[0].any():
+        return None
+    alone = np.zeros_like(query)
+    alone[:width] = blocks[0]
+    return alone
 
 
 class _StepLog:
@@ -333,36 +386,3 @@ def _probability(candidate: Candidate) -> float:
 
 def _can_speak(neighbor: Neighbor, min_score: float) -> bool:
     return neighbor.photo.coordinate is not None and neighbor.score >= min_score
-
-
-def _why_nothing(
-    found: Sequence[Neighbor],
-    voices: Sequence[Neighbor],
-    min_score: float,
-    background: float | None,
-) -> str | None:
-    """The reason why these neighbours support no answer at all, None when they may."""
-    if not found:
-        return "no photo to compare with: the gallery, or the part searched, is empty"
-    if not voices:
-        return (
-            f"none of the {len(found)} photos found has both a place and a similarity of at least "
-            f"{min_score:g} (the best has {found[0].score:.3f})"
-        )
-    top = voices[0].score
-    if background is not None and top <= background:
-        return (
-            f"the most similar photo ({top:.3f}) is no nearer than unrelated photos of the "
-            f"gallery are to each other ({background:.3f})"
-        )
-    return None
-
-
-def _why_scattered(best: Candidate, limit_km: float | None) -> str | None:
-    """The reason why the support is too scattered for an answer, None when it is not."""
-    if limit_km is None or best.radius_km[50] <= limit_km:
-        return None
-    return (
-        f"the most similar photos are scattered over the world: only {best.share:.0%} of their "
-        f"support is at the best place, half of it is more than {best.radius_km[50]:.0f} km away"
-    )

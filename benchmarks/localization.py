@@ -1,0 +1,168 @@
+"""Measure locating with a trained re-ranker against what needs no training, on features.
+
+Blocks of one degree are dealt out by seed: one half trains the re-ranker (metric, coefficients,
+calibration), the other half is asked and never trained on. Each photo is asked twice: `known`, the
+other views of its place may be found; `unknown`, nothing of its block may be. Methods: the place of
+the nearest photo; the mode of the neighbours' density, which is the rule without training; the
+nearest photo under the learned metric; the re-ranker. Intervals are bootstrapped by place.
+
+    python benchmarks/localization.py FEATURES.npz [--seeds 0,1,2] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geosearch.evaluation.features import FeatureSet, load_features
+from geosearch.evaluation.metrics import BANDS_KM, Estimate, GroupBootstrap
+from geosearch.evaluation.splits import block_folds, blocks
+from geosearch.geo import Coordinate, haversine_km
+from geosearch.localization.candidates import DensitySettings, find_places, neighbor_weights
+from geosearch.localization.pool import FUSED, LEARNED
+from geosearch.localization.questions import Questions, TrainingGallery, ask
+from geosearch.localization.ranking import FEATURES
+from geosearch.localization.reranker import Reranker
+from geosearch.localization.reranker_training import chosen_places, train_reranker
+from geosearch.records import PhotoFact, photo_id
+
+NEAREST, DENSITY, METRIC, RERANKER = (
+    "nearest photo", "density mode (rule)", "nearest under the metric", "re-ranker",
+)  # fmt: skip
+LEVELS = (50, 90)
+
+
+def gallery_of(features: FeatureSet, rows: NDArray[np.int64]) -> TrainingGallery:
+    """Rows of a feature set as a gallery to train on or to ask of."""
+    facts = tuple(
+        PhotoFact(
+            id=photo_id(f"{features.name}:{row}"),
+            path=str(row),
+            coordinate=Coordinate(float(features.lat[row]), float(features.lon[row])),
+            place=str(features.place[row]),
+            author=None if features.author is None else str(features.author[row]) or None,
+            **dict.fromkeys(("country", "captured_at", "dataset", "license", "caption")),
+        )
+        for row in rows.tolist()
+    )
+    return TrainingGallery(
+        features.image_features[rows],
+        None,
+        facts,
+        blocks(features.lat[rows], features.lon[rows], 1.0),
+    )
+
+
+def density_modes(gallery: TrainingGallery, found: Questions) -> NDArray[np.float64]:
+    """Errors (q,) of the mode of the density of the 200 nearest photos."""
+    lat = np.array([one.coordinate.lat for one in gallery.photos if one.coordinate is not None])
+    lon = np.array([one.coordinate.lon for one in gallery.photos if one.coordinate is not None])
+    settings, errors = DensitySettings(max_places=1), []
+    for row, is_known in zip(found.row.tolist(), found.is_known.tolist(), strict=True):
+        hidden = gallery.block == gallery.block[row]
+        if is_known:
+            hidden = np.arange(len(lat)) == row
+        scores = np.where(hidden, -np.inf, gallery.vectors @ gallery.vectors[row])
+        near = np.argpartition(-scores, 200)[:200]
+        weights = neighbor_weights(lat[near], lon[near], scores[near], settings)
+        best = find_places(lat[near], lon[near], weights, settings)[0].coordinate
+        errors.append(float(haversine_km(lat[row], lon[row], best.lat, best.lon)))
+    return np.array(errors)
+
+
+def errors_of(reranker: Reranker, found: Questions) -> dict[str, NDArray[np.float64]]:
+    """Errors (q,) of the methods that answer with a place of the pool."""
+    first = {}
+    for name, channel in ((NEAREST, FUSED), (METRIC, LEARNED)):
+        column = FEATURES.index(f"{channel}_log_rank")
+        order = np.lexsort((found.features[:, column], found.question))
+        _, at = np.unique(found.question[order], return_index=True)
+        first[name] = found.error_km[order[at]]
+    return first | {RERANKER: found.error_km[chosen_places(reranker, found)]}
+
+
+def radii(reranker: Reranker, found: Questions, level: int) -> NDArray[np.float64]:
+    """Stated radii (q,) of the re-ranker's answers."""
+    probabilities = reranker.probabilities(found.features[chosen_places(reranker, found)])
+    stated = [reranker.radius_km(row, level) for row in probabilities]
+    return np.array([np.nan if one is None else one for one in stated])
+
+
+def measure(features: FeatureSet, seed: int) -> list[dict[str, Any]]:
+    """Rows of one seed: accuracy of each method, coverage and calibration of the re-ranker."""
+    half = block_folds(features.lat, features.lon, 1.0, places=features.place, folds=2, seed=seed)
+    reranker = train_reranker(
+        gallery_of(features, np.flatnonzero(half == 0)),
+        encoder="features",
+        seed=seed,
+        progress=_said(f"seed {seed}: training"),
+    )
+    everything = gallery_of(features, np.arange(len(features)))
+    rows = np.flatnonzero(half == 1)
+    found = ask(everything, rows, reranker.metric, progress=_said(f"seed {seed}: asking"))
+    errors = errors_of(reranker, found) | {DENSITY: density_modes(everything, found)}
+    table: list[dict[str, Any]] = []
+    for is_known in (True, False):
+        kind = found.is_known == is_known
+        places = features.place[found.row[kind]]
+        bootstrap = GroupBootstrap(places, seed=seed)
+        common = {"seed": seed, "gallery": "known" if is_known else "unknown"}
+        for method in (NEAREST, DENSITY, METRIC, RERANKER):
+            error = errors[method][kind]
+            within = bootstrap.means(np.stack([100.0 * (error <= b) for b in BANDS_KM], axis=-1))
+            row: dict[str, Any] = {**common, "method": method, "questions": int(kind.sum())}
+            row |= {f"within_{b:g}_km": _figures(w) for b, w in zip(BANDS_KM, within, strict=True)}
+            near = 100.0 * (errors[NEAREST][kind] <= 25.0)
+            row["ratio_25_km"] = _figures(bootstrap.ratio(100.0 * (error <= 25.0), near))
+            table.append(row)
+        error = errors[RERANKER][kind]
+        for level in LEVELS:
+            radius = radii(reranker, found, level)[kind]
+            table[-1][f"coverage_{level}"] = _figures(bootstrap.mean(100.0 * (error <= radius)))
+            table[-1][f"median_radius_km_{level}"] = round(float(np.median(radius)), 1)
+        chosen = reranker.probabilities(found.features[chosen_places(reranker, found)])[kind]
+        table[-1]["mean_probability"] = {
+            f"{band:g}": round(100.0 * float(chosen[:, at].mean()), 1)
+            for at, band in enumerate(BANDS_KM)
+        }
+    return table
+
+
+def _figures(estimate: Estimate) -> list[float]:
+    digits = 2 if estimate.value < 10.0 else 1
+    return [round(one, digits) for one in (estimate.value, estimate.low, estimate.high)]
+
+
+def _said(what: str) -> Any:
+    def say(done: int, total: int) -> None:
+        if done % 500 == 0 or done == total:
+            sys.stderr.write(f"{what} {done}/{total}\n")
+
+    return say
+
+
+def main() -> None:
+    """Run the comparison and print its rows."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("features", type=Path, help="an .npz of image features with labels")
+    parser.add_argument("--dataset", default="streets")
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    options = parser.parse_args()
+    features = load_features(options.features, dataset=options.dataset)
+    rows = [row for seed in options.seeds.split(",") for row in measure(features, int(seed))]
+    if options.json:
+        sys.stdout.write(json.dumps({"dataset": options.dataset, "rows": rows}) + "\n")
+        return
+    for row in rows:
+        sys.stdout.write("  ".join(f"{key}={value}" for key, value in row.items()) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""The locator of a collection: its index, catalogue, GPS gallery and re-ranker put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geosearch.client.background import background_of
+from geosearch.geo import Coordinate
+from geosearch.localization.candidates import Neighbor
+from geosearch.localization.locator import Locator, MoreSources
+from geosearch.localization.pool import Pointer
+from geosearch.localization.ranking import CELL_DEG, GalleryPrior
+from geosearch.records import PhotoFact
+from geosearch.services import Services
+from geosearch.store import planning
+from geosearch.store.base import Hit
+from geosearch.store.filters import Filter
+
+POINTERS = 50
+"""Coordinates of the GPS gallery that are looked at."""
+
+
+def locator_of(services: Services, where: Filter | None = None) -> Locator:
+    """What locates photos by the index of the encoder in use.
+
+    With a filter only photos that match it speak, and the GPS gallery, which is not filtered, is
+    left out.
+
+    Raises:
+        ConfigError: the re-ranker in the home is of another encoder or version.
+        InvalidInput: it is damaged.
+    """
+    reranker = services.reranker
+
+    def neighbors(query: NDArray[np.float32], limit: int) -> list[Neighbor]:
+        found = planning.search(services.store, query, where, limit)
+        return [Neighbor(sketch(hit), hit.score) for hit in found.hits]
+
+    def farthest(query: NDArray[np.float32], limit: int) -> list[Neighbor]:
+        found = planning.search(services.store, -query, where, limit)
+        return [Neighbor(sketch(hit), -hit.score) for hit in found.hits]
+
+    def pointers(query: NDArray[np.float32]) -> Sequence[Pointer]:
+        gallery = services.gps_gallery
+        block = query[2 * len(query) // 3 :]
+        if gallery is None or where is not None or not block.any():
+            return ()
+        return [Pointer(hit.coordinate, hit.score) for hit in gallery.nearest(block, POINTERS)]
+
+    def complete(found: Sequence[Neighbor]) -> list[Neighbor]:
+        facts = services.catalogue.facts([one.photo.id for one in found])
+        return [replace(one, photo=facts[one.photo.id]) for one in found if one.photo.id in facts]
+
+    @lru_cache(maxsize=4096)
+    def place_name(coordinate: Coordinate) -> str:
+        place = services.gazetteer.lookup([coordinate])[0]
+        return "" if place is None else str(place)
+
+    prior = None
+    if reranker is not None:
+        prior = GalleryPrior(services.catalogue.occupied_cells(CELL_DEG))
+    return Locator(
+        neighbors,
+        place_name,
+        encoder=str(services.embedder.identity),
+        background=background_of(services.store),
+        reranker=reranker,
+        sources=MoreSources(pointers, farthest, prior, complete),
+    )
+
+
+def sketch(hit: Hit) -> PhotoFact:
+    """What the index alone knows of a photo: enough to score, not to show."""
+    payload = hit.payload
+    return PhotoFact(
+        id=hit.id,
+        path="",
+        coordinate=payload.coordinate,
+        place="",
+        country=payload.country,
+        captured_at=payload.captured_at,
+        dataset=payload.dataset,
+        author=payload.author,
+        license=None,
+        caption=None,
+    )

@@ -1,0 +1,99 @@
+"""What the steps of locating say, and the reasons why there is no answer, in words for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from geosearch.geo import Coordinate
+from geosearch.localization.candidates import Neighbor
+from geosearch.localization.pool import Pool
+from geosearch.localization.reranker import Reranker
+from geosearch.localization.shortlist import Entry
+from geosearch.records import Candidate
+
+
+def introduction(voices: Sequence[Neighbor], n_found: int) -> tuple[str, Coordinate | None]:
+    """What retrieval says, and the place of the nearest photo."""
+    summary = f"{n_found} photos found, {len(voices)} of them with a place and a score"
+    if not voices:
+        return summary, None
+    nearest = voices[0]
+    shown = nearest.photo.path or f"photo {nearest.photo.id}"
+    return f"{summary}; the nearest ({nearest.score:.3f}) is {shown}", nearest.photo.coordinate
+
+
+def modes(pool: Pool, entries: Sequence[Entry]) -> tuple[str, Coordinate]:
+    """What the density of the support says."""
+    best = entries[0]
+    photos = sum(1 for row in best.members if row < len(pool.neighbors))
+    return (
+        f"{photos} of {len(pool.neighbors)} photos, with {best.share:.0%} of the support, agree on "
+        f"one place; {len(entries) - 1} alternatives"
+    ), best.coordinate
+
+
+def ranking(pool: Pool, entries: Sequence[Entry]) -> tuple[str, Coordinate]:
+    """What the re-ranker says."""
+    best = entries[0]
+    return (
+        f"{len(pool.places)} places from {', '.join(pool.channels)}; the best, found by "
+        f"{', '.join(best.origins)}, is right within 25 km with {best.within[25]:.0%}; "
+        f"{len(entries) - 1} alternatives"
+    ), best.coordinate
+
+
+def uncertainty(best: Candidate, reranker: Reranker | None) -> tuple[str, str, Coordinate]:
+    """How sure the answer is, and whether that was measured: name, summary and place of a step."""
+    radius_km = best.radius_km
+    if reranker is not None and reranker.conformal is not None:
+        return (
+            "uncertainty",
+            f"calibrated on {reranker.conformal.questions} answers for photos held out: the truth "
+            f"is within {radius_km[50]:.3g} km for half of such answers, within "
+            f"{radius_km[90]:.3g} km for 90 %",
+            best.coordinate,
+        )
+    return (
+        "uncertainty",
+        f"not calibrated (run `geosearch train reranker`): half the support lies within "
+        f"{radius_km[50]:.3g} km, 90 % within {radius_km[90]:.3g} km",
+        best.coordinate,
+    )
+
+
+def why_nothing(
+    found: Sequence[Neighbor],
+    voices: Sequence[Neighbor],
+    min_score: float,
+    background: float | None,
+) -> str | None:
+    """The reason why these neighbours support no answer at all, None when they may."""
+    if not found:
+        return "no photo to compare with: the gallery, or the part searched, is empty"
+    if not voices:
+        return (
+            f"none of the {len(found)} photos found has both a place and a similarity of at least "
+            f"{min_score:g} (the best has {found[0].score:.3f})"
+        )
+    top = voices[0].score
+    if background is not None and top <= background:
+        return (
+            f"the most similar photo ({top:.3f}) is no nearer than unrelated photos of the "
+            f"gallery are to each other ({background:.3f})"
+        )
+    return None
+
+
+def why_scattered(best: Candidate, limit_km: float | None, is_calibrated: bool) -> str | None:
+    """The reason why the support is too scattered for an answer, None when it is not."""
+    if limit_km is None or best.radius_km[50] <= limit_km:
+        return None
+    if is_calibrated:
+        return (
+            f"nothing tells the places apart: of answers as weak as the best here, half were more "
+            f"than {limit_km:.0f} km off when photos of known places were asked"
+        )
+    return (
+        f"the most similar photos are scattered over the world: only {best.share:.0%} of their "
+        f"support is at the best place, half of it is more than {best.radius_km[50]:.0f} km away"
+    )
