@@ -294,13 +294,14 @@ class Services:
 
 
 def _load_embedder(settings: Settings) -> Embedder:
+    from geosearch.encoder.device import device_or_cpu
     from geosearch.encoder.embedder import load_embedder
     from geosearch.encoder.registry import Registry
 
     return load_embedder(
         settings.encoder,
         checkpoint=Registry(settings.home).active(),
-        device=settings.device,
+        device=device_or_cpu(settings.device) if settings.cpu_fallback else settings.device,
         dtype=settings.dtype,
         max_pixels=settings.max_pixels,
     )

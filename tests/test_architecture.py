@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "geosearch"
+WORKERS = Path(__file__).parent.parent / "workers"
 
 ROWS: dict[str, int] = {
     # row 0: words
@@ -25,7 +26,7 @@ ROWS: dict[str, int] = {
     # row 3: composition
     "services": 3, "backup": 3, "client": 3, "benchmarks": 3,
     # row 4: doors
-    "cli": 4,
+    "cli": 4, "workers": 4,
 }  # fmt: skip
 
 SOLE_IMPORTERS = {
@@ -49,6 +50,8 @@ SOLE_IMPORTERS = {
     "pandas": "results",
     "matplotlib": "evaluation.figures",
     "accelerate": "encoder.workers",
+    "prometheus_client": "workers.metrics",
+    "opentelemetry": "workers.tracing",
 }
 
 
@@ -58,10 +61,22 @@ def _modules() -> dict[str, Path]:
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         name = ".".join(part for part in parts if part != "__init__")
         found[name] = path
+    for path in sorted(WORKERS.rglob("*.py")):
+        parts = path.relative_to(WORKERS.parent).with_suffix("").parts
+        found[".".join(part for part in parts if part != "__init__")] = path
     return found
 
 
 MODULES = _modules()
+"""Modules of the package by their names in it, and those of `workers/`, a room of its own."""
+
+
+def _room(imported: str) -> str | None:
+    """The room that an imported name belongs to; None for other people's."""
+    parts = imported.split(".")
+    if parts[0] == "workers":
+        return "workers"
+    return parts[1] if parts[0] == "geosearch" and len(parts) > 1 else None
 
 
 def _imports(path: Path) -> list[tuple[str, bool]]:
@@ -88,13 +103,21 @@ def _imports(path: Path) -> list[tuple[str, bool]]:
 def test_modules_import_only_from_their_own_package_and_from_lower_rows(name: str) -> None:
     room = name.split(".")[0]
     for imported, _ in _imports(MODULES[name]):
-        if not imported.startswith("geosearch."):
-            continue
-        other = imported.split(".")[1]
-        if other not in ROWS or other == room:
+        other = _room(imported)
+        if other is None or other not in ROWS or other == room:
             continue
         same_row_is_fine = ROWS[other] == ROWS[room]
         assert ROWS[other] < ROWS[room] or same_row_is_fine, f"{name} imports {imported}"
+
+
+@pytest.mark.parametrize("library", ["celery", "kombu"])
+def test_only_workers_know_celery(library: str) -> None:
+    importers = {
+        name.split(".")[0]
+        for name, path in MODULES.items()
+        if any(imported.split(".")[0] == library for imported, _ in _imports(path))
+    }
+    assert importers == {"workers"}
 
 
 def test_every_room_has_a_row_and_every_row_a_room() -> None:
@@ -113,10 +136,10 @@ def test_a_library_has_one_home(library: str, home: str) -> None:
 
 def test_rooms_do_not_import_each_other_in_circles() -> None:
     edges = {
-        (name.split(".")[0], imported.split(".")[1])
+        (name.split(".")[0], other)
         for name, path in MODULES.items()
         for imported, _ in _imports(path)
-        if name and imported.startswith("geosearch.") and imported.split(".")[1] in ROWS
+        if name and (other := _room(imported)) is not None and other in ROWS
     }
     graph: dict[str, set[str]] = {room: set() for room in ROWS}
     for room, other in edges:
@@ -131,7 +154,7 @@ def test_rooms_do_not_import_each_other_in_circles() -> None:
 
 def test_import_geosearch_loads_no_heavy_library() -> None:
     heavy = {"torch", "open_clip", "qdrant_client", "qdrant_edge", "sqlalchemy", "pydantic",
-             "numpy", "PIL", "click", "scipy", "shapely"}  # fmt: skip
+             "celery", "numpy", "PIL", "click", "scipy", "shapely"}  # fmt: skip
     script = f"import sys, geosearch; print(sorted({heavy!r} & set(sys.modules)))"
     output = subprocess.run(
         [sys.executable, "-c", script], check=True, capture_output=True, text=True
@@ -166,7 +189,8 @@ def test_help_loads_no_engine_and_no_model() -> None:
 def test_all_names_what_is_there(name: str) -> None:
     from importlib import import_module
 
-    module = import_module(f"geosearch.{name}" if name else "geosearch")
+    is_worker = name.split(".")[0] == "workers"
+    module = import_module(name if is_worker else f"geosearch.{name}" if name else "geosearch")
     for public in module.__all__:
         assert hasattr(module, public)
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "backup": ("operations", "Copy everything that was taken in to a directory."),
     "restore": ("operations", "Fill an empty home or empty servers with a backup."),
     "reindex": ("ingest", "Fill the index of the encoder in use."),
+    "worker": ("worker", "Take in what ingest has registered, on this machine's device."),
     "export": ("catalogue", "Write the catalogue as CSV, Parquet, GeoJSON or KML."),
     "write-exif": ("geotags", "Write places into copies of photos."),
     "migrate": ("setup", "Bring the catalogue's tables up to date."),

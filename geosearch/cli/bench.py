@@ -11,7 +11,7 @@ from geosearch.cli.output import json_option, note, write_json
 
 NAMES = (
     "ingest", "memory", "reingest", "startup", "filter-recall", "filter-correctness", "train",
-    "location", "modalities", "register", "sizing",
+    "location", "modalities", "register", "sizing", "workers",
 )  # fmt: skip
 
 
@@ -33,6 +33,7 @@ def bench(name: str, size: int | None, as_json: bool) -> int:
     modalities          recall of image, text, coordinate and mixed queries in one index
     register            rows a second of the bulk producer against plain ORM adds, its memory
     sizing              disk and memory of 100,000 vectors and photos against the formula
+    workers             one and two workers against the same in process, on servers
     location            coordinates a second of the location encoder against GeoCLIP's
     """
     from geosearch.benchmarks import (
@@ -46,6 +47,11 @@ def bench(name: str, size: int | None, as_json: bool) -> int:
         training,
     )
 
+    def workers_bench(**options: Any) -> dict[str, Any]:
+        from workers import bench as workers  # needs the extra `workers`
+
+        return workers.throughput(**options)
+
     runs: dict[str, tuple[Callable[..., dict[str, Any]], str]] = {
         "ingest": (ingest.throughput, "size"),
         "memory": (ingest.memory, "size"),
@@ -58,6 +64,7 @@ def bench(name: str, size: int | None, as_json: bool) -> int:
         "register": (register.registration, "size"),
         "sizing": (sizing.sizing, "n"),
         "modalities": (modalities.modality_recall, "n"),
+        "workers": (workers_bench, "size"),
     }
     run, size_name = runs[name]
     document = run(progress=note, **({} if size is None else {size_name: size}))

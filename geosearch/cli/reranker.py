@@ -24,7 +24,7 @@ from geosearch.cli.output import asking_progress, json_option, note, write_json
     show_default=True,
     help="The most photos that are asked, each with and without its surroundings.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Repeats a run.")
 @json_option
 def reranker(
     npz: Path | None, dataset: str | None, questions: int, seed: int, as_json: bool

@@ -46,6 +46,16 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def device_or_cpu(name: str) -> str:
+    """The device if it exists here, else `cpu`, said in the log."""
+    try:
+        choose_device(name)
+    except ConfigError as error:
+        logger.warning("%s; working on the CPU, as GEOSEARCH_CPU_FALLBACK allows", error)
+        return "cpu"
+    return name
+
+
 def fast_dtypes(device: torch.device) -> list[torch.dtype]:
     """Formats below float32 that the hardware multiplies natively; empty where it has none."""
     import torch

@@ -14,7 +14,7 @@ from PIL import Image
 
 from geosearch.encoder import device as devices
 from geosearch.encoder import embedder as embedder_module
-from geosearch.encoder.device import choose_device, choose_dtype
+from geosearch.encoder.device import choose_device, choose_dtype, device_or_cpu
 from geosearch.encoder.embedder import Embedder, load_embedder
 from geosearch.encoder.fusion import BLOCKS, block_of, fuse
 from geosearch.encoder.identity import EncoderIdentity
@@ -174,6 +174,12 @@ def test_a_refused_dtype_leaves_the_weights_as_they_were(monkeypatch: pytest.Mon
 def test_a_device_that_is_not_here_says_what_is(name: str) -> None:
     with pytest.raises(ConfigError, match="auto"):
         choose_device(name)
+
+
+def test_a_worker_may_fall_back_to_the_cpu(caplog: pytest.LogCaptureFixture) -> None:
+    assert device_or_cpu("cuda:63") == "cpu"
+    assert "working on the CPU" in caplog.text
+    assert device_or_cpu("cpu") == "cpu"
 
 
 def test_auto_takes_cuda_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

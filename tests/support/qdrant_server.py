@@ -177,10 +177,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = self.path.partition("?")[0]
         if path == "/test/refuse":  # the one path that a real server does not have
-            self.server.is_refusing = json.loads(body)
+            self.server.refusal = json.loads(body)
             return self._answer(200, {"result": True})
-        if self.server.is_refusing:
-            return self._answer(503, {"status": {"error": "Service unavailable for this test"}})
+        if self.server.refusal is not None:
+            return self._answer(503, {"status": {"error": self.server.refusal}})
         for method, pattern, answer in ROUTES:
             if method == self.command and (match := pattern.match(path)):
                 return self._answer(*self._asked(answer, match.groupdict().get("name", ""), body))
@@ -217,7 +217,7 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, directory: Path) -> None:
         self.collections = Collections(directory)
-        self.is_refusing = False
+        self.refusal: str | None = None
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -246,9 +246,9 @@ class QdrantServer:
             self.close()
             raise RuntimeError("the test server for Qdrant's API did not start")
 
-    def refuse(self, is_refusing: bool) -> None:
-        """Answer everything with 503, or no longer."""
-        body = json.dumps(is_refusing).encode()
+    def refuse(self, is_refusing: bool, *, reason: str = "Service unavailable") -> None:
+        """Answer everything with 503 and a reason, or no longer."""
+        body = json.dumps(reason if is_refusing else None).encode()
         with urlopen(Request(f"{self.url}/test/refuse", body, method="POST"), timeout=60):
             pass
 

@@ -1,0 +1,280 @@
+"""Whatever dies, every photo is indexed exactly once or failed with a reason, untouched by hand.
+
+Moments come from a seed: the encoder stops after so many photos, something is killed, and it goes
+on. `CHAOS_PHOTOS` says how many photos there are.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from support.cluster import PHOTOS, Cluster, Valkey, assert_in_order, wait_for
+from support.qdrant_server import QdrantServer
+from support.worker_process import DEFECT, POISON
+
+from geosearch.catalogue.embedded import EmbeddedPostgres
+from geosearch.catalogue.session import migrate, open_engine
+from geosearch.client import photo_sources
+from geosearch.records import IngestReport
+from workers.broker import Broker, open_broker
+from workers.producer import Producer
+
+Draw = Callable[[Path, int], None]
+
+
+class Ingest:
+    """An ingest of a folder that workers do, and what it should come to."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.services = cluster.services()
+        self.broker: Broker = open_broker(self.services.settings)
+        self.producer = Producer(self.services, self.broker)
+        self.run_id = 0
+
+    def send(self) -> None:
+        sources = photo_sources(self.cluster.folder)
+        self.run_id = self.producer.send(sources, inputs={}).run_id
+
+    def embedded(self) -> int:
+        counts = self.services.catalogue.counts()
+        return counts["embedded"] + counts["indexed"]
+
+    def at_least(self, photos: int) -> None:
+        wait_for(f"{photos} photos", lambda: self.embedded() >= photos, self.cluster.log)
+
+    def finished(self) -> IngestReport:
+        """The report once all is done, without a hand touching it."""
+
+        def is_over() -> bool:
+            last = self.services.catalogue.last_run()
+            return last is not None and last["finished_at"] is not None
+
+        wait_for("the run's end", is_over, self.cluster.log)
+        return self.producer.report(self.run_id)
+
+
+@pytest.fixture
+def ingest(cluster: Cluster, draw: Draw) -> Iterator[Ingest]:
+    draw(cluster.folder, PHOTOS)
+    ingest = Ingest(cluster)
+    yield ingest
+    ingest.broker.close()
+
+
+def _moment(seed: int) -> int:
+    """After how many photos something happens: in the middle, and never at the end of a batch."""
+    return random.Random(seed).randrange(PHOTOS // 8, PHOTOS // 2)
+
+
+def _held(ingest: Ingest, seed: int) -> None:
+    """Send, and have a worker that stops in the middle."""
+    ingest.cluster.hold.touch()
+    ingest.send()
+
+
+def _assert_done(ingest: Ingest, *, failed: int = 0) -> None:
+    report = ingest.finished()
+    assert report.scanned == PHOTOS
+    assert report.indexed + report.duplicates == PHOTOS - failed
+    assert report.failed == len(report.errors) == failed
+    assert_in_order(ingest.services, photos=PHOTOS, failed=failed)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_killed_child_is_replaced_and_loses_nothing(ingest: Ingest, seed: int) -> None:
+    _held(ingest, seed)
+    worker = ingest.cluster.worker(before=_moment(seed))
+    ingest.at_least(_moment(seed))
+    worker.kill_child()
+    ingest.cluster.hold.unlink()
+    _assert_done(ingest)
+
+
+def test_a_killed_worker_leaves_its_work_to_another(ingest: Ingest) -> None:
+    _held(ingest, 3)
+    worker = ingest.cluster.worker(before=_moment(3))
+    ingest.at_least(_moment(3))
+    child = worker.child()
+    worker.kill()
+    child.kill()
+    ingest.cluster.hold.unlink()
+    ingest.cluster.worker()
+    _assert_done(ingest)
+
+
+def test_a_worker_that_is_told_to_stop_finishes_what_it_has_in_hand(ingest: Ingest) -> None:
+    _held(ingest, 4)
+    worker = ingest.cluster.worker(before=_moment(4), shift_s=0.0)
+    ingest.at_least(_moment(4))
+    ingest.cluster.hold.unlink()
+    assert worker.terminate() == 0
+    waiting = "SELECT count(*) FROM intake WHERE leased_by IS NOT NULL AND finished_at IS NULL"
+    with ingest.services._engine.connect() as connection:
+        assert connection.execute(text(waiting)).scalar_one() == 0
+    ingest.cluster.worker()
+    _assert_done(ingest)
+
+
+PRODUCER = """
+import os, signal, sys
+from geosearch.client import photo_sources
+from geosearch.services import Services
+from geosearch.settings import load_settings
+from workers.broker import Broker, open_broker
+from workers.producer import Producer
+
+class Dying(Broker):
+    def enqueue(self, ids, **rest):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+settings = load_settings()
+services = Services(settings)
+broker = Dying(open_broker(settings)._app)
+Producer(services, broker).send(photo_sources(sys.argv[1]), inputs={})
+"""
+
+
+def test_a_producer_killed_between_commit_and_message_is_finished_by_the_same_command(
+    ingest: Ingest,
+) -> None:
+    killed = ingest.cluster.run(PRODUCER, str(ingest.cluster.folder))
+    assert killed.returncode == -9, killed.stderr
+    assert ingest.services.intake.counts()["waiting"] == PHOTOS
+    ingest.cluster.worker()
+    ingest.send()
+    _assert_done(ingest)
+
+
+def test_what_was_committed_and_never_sent_is_found_by_a_sweep(ingest: Ingest) -> None:
+    killed = ingest.cluster.run(PRODUCER, str(ingest.cluster.folder))
+    assert killed.returncode == -9, killed.stderr
+    ingest.cluster.worker()
+    wait_for("all photos", lambda: ingest.embedded() == PHOTOS, ingest.cluster.log)
+    wait_for(
+        "the last lease", lambda: not ingest.services.intake.counts()["waiting"], ingest.cluster.log
+    )
+    assert_in_order(ingest.services, photos=PHOTOS)
+
+
+def test_a_broker_that_forgets_everything_costs_no_photo(ingest: Ingest, valkey: Valkey) -> None:
+    _held(ingest, 5)
+    ingest.cluster.worker(before=_moment(5), shift_s=0.0)
+    ingest.at_least(_moment(5))
+    valkey.kill()
+    ingest.cluster.hold.unlink()
+    valkey.start()
+    _assert_done(ingest)
+
+
+def test_a_store_that_refuses_for_a_while_fails_no_photo(
+    ingest: Ingest, qdrant: QdrantServer
+) -> None:
+    _held(ingest, 6)
+    ingest.cluster.worker(before=_moment(6))
+    ingest.at_least(_moment(6))
+    qdrant.refuse(True)
+    ingest.cluster.hold.unlink()
+    wait_for("a refusal", lambda: "503" in ingest.cluster.log.read_text())
+    qdrant.refuse(False)
+    _assert_done(ingest)
+
+
+def test_a_full_disk_of_the_store_fails_no_photo(ingest: Ingest, qdrant: QdrantServer) -> None:
+    _held(ingest, 7)
+    ingest.cluster.worker(before=_moment(7))
+    ingest.at_least(_moment(7))
+    qdrant.refuse(True, reason="No space left on device (os error 28)")
+    ingest.cluster.hold.unlink()
+    wait_for("a refusal", lambda: "disk is full" in ingest.cluster.log.read_text())
+    qdrant.refuse(False)
+    _assert_done(ingest)
+
+
+def test_messages_that_come_twice_index_nothing_twice(ingest: Ingest) -> None:
+    ingest.cluster.hold.touch()
+    ingest.send()
+    ids = list(range(1, PHOTOS + 1))
+    for _ in range(3):
+        ingest.broker.enqueue(ids)
+    for _ in range(2):
+        ingest.cluster.worker(before=_moment(8), shift_s=0.5)
+    ingest.at_least(_moment(8))
+    ingest.broker.enqueue(ids)
+    ingest.cluster.hold.unlink()
+    _assert_done(ingest)
+    assert ingest.producer.report(ingest.run_id).indexed == PHOTOS
+
+
+@pytest.fixture
+def own_postgres(tmp_path: Path, qdrant: QdrantServer, valkey: Valkey) -> Iterator[Cluster]:
+    server = EmbeddedPostgres(tmp_path / "postgres")
+    engine = open_engine(server.url)
+    migrate(engine)
+    engine.dispose()
+    cluster = Cluster(server.url, qdrant, valkey.url, tmp_path)
+    cluster.postgres = server
+    yield cluster
+    cluster.close()
+    server.close()
+
+
+def test_a_restart_of_postgresql_fails_no_photo(own_postgres: Cluster, draw: Draw) -> None:
+    cluster = own_postgres
+    draw(cluster.folder, PHOTOS)
+    ingest = Ingest(cluster)
+    _held(ingest, 9)
+    cluster.worker(before=_moment(9))
+    ingest.at_least(_moment(9))
+    server = cluster.postgres._server
+    server.stop()
+    cluster.hold.unlink()
+    wait_for("a refusal", lambda: "trying again" in cluster.log.read_text(), cluster.log)
+    server.start()
+    _assert_done(ingest)
+    ingest.broker.close()
+
+
+def test_a_photo_that_kills_its_worker_is_given_up_and_all_others_are_indexed(
+    ingest: Ingest,
+) -> None:
+    _add_comment(sorted(ingest.cluster.folder.iterdir())[PHOTOS // 3], POISON)
+    _add_comment(sorted(ingest.cluster.folder.iterdir())[PHOTOS // 2], DEFECT)
+    ingest.cluster.worker(shift_s=60.0)
+    ingest.send()
+    _assert_done(ingest, failed=2)
+    reasons = sorted(reason for _, reason in ingest.services.catalogue.last_errors())
+    assert reasons == [
+        "it ended its worker 3 times",
+        "it failed 3 times: ZeroDivisionError: a defect",
+    ]
+    attempts = "SELECT attempts FROM intake WHERE error IS NOT NULL ORDER BY attempts"
+    with ingest.services._engine.connect() as connection:
+        assert [row[0] for row in connection.execute(text(attempts))] == [3, 4]
+
+
+def test_what_was_given_up_is_tried_again_by_retry(ingest: Ingest) -> None:
+    path = sorted(ingest.cluster.folder.iterdir())[PHOTOS // 3]
+    sound = path.read_bytes()
+    _add_comment(path, DEFECT)
+    ingest.cluster.worker()
+    ingest.send()
+    _assert_done(ingest, failed=1)
+    path.write_bytes(sound)
+    assert ingest.producer.retry(failed=False).report.scanned == 0
+    sent = ingest.producer.retry(failed=True)
+    report = ingest.producer.follow(sent.run_id)
+    assert (report.scanned, report.indexed, report.failed) == (1, 1, 0)
+    ingest.run_id = sent.run_id
+    ingest.finished()
+
+
+def _add_comment(path: Path, comment: bytes) -> None:
+    """Put a comment behind the start marker of a JPEG (ISO 10918-1, B.2.4.5)."""
+    data = path.read_bytes()
+    segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
+    path.write_bytes(data[:2] + segment + data[2:])

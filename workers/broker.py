@@ -1,0 +1,90 @@
+"""Sending to workers: ids of the intake in messages, and how many wait. Results never come back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import ChannelError, OperationalError
+
+from geosearch.errors import BrokerError, ConfigError
+from geosearch.settings import Settings
+from workers.app import EMBED, INDEX, MAINTENANCE, create_app
+
+IDS_PER_MESSAGE = 64
+"""Photos of one message: some seconds of work, so that a lost one costs little."""
+
+TAKE_IN, SETTLE, SWEEP = "geosearch.take_in", "geosearch.settle", "geosearch.sweep"
+
+
+class Broker:
+    """Sends tasks by name.
+
+    Every method raises `BrokerError` when the broker cannot be reached for about a minute.
+    """
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def enqueue(self, ids: Sequence[int], *, headers: dict[str, str] | None = None) -> None:
+        """Ask for these sources of the intake to be taken in; they are committed already."""
+        for start in range(0, len(ids), IDS_PER_MESSAGE):
+            some = list(ids[start : start + IDS_PER_MESSAGE])
+            self._send(TAKE_IN, EMBED, args=[some], headers=headers or {})
+
+    def settle(self, *, expires_s: float) -> None:
+        """Ask for photos to be mended that were left between catalogue and index."""
+        self._send(SETTLE, INDEX, expires=expires_s)
+
+    def sweep(self, *, expires_s: float) -> None:
+        """Ask for a sweep, unless nobody has time for one before the next."""
+        self._send(SWEEP, MAINTENANCE, expires=expires_s, retry=False)
+
+    def messages(self, queue: str) -> int:
+        """Messages that wait in a queue, without those that a worker has taken."""
+        with _translated(), self._app.connection_for_read() as connection:
+            connection.ensure_connection(max_retries=10, interval_start=0.2, interval_max=3.0)
+            try:
+                declared = connection.default_channel.queue_declare(queue=queue, passive=True)
+            except ChannelError:  # nobody has sent to it or listened to it yet
+                return 0
+            return int(declared.message_count)
+
+    def photos_waiting(self) -> int:
+        """Photos that wait to be taken in, to the nearest message."""
+        return IDS_PER_MESSAGE * self.messages(EMBED)
+
+    def _send(self, name: str, queue: str, **options: Any) -> None:
+        with _translated():
+            self._app.send_task(name, queue=queue, ignore_result=True, **options)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._app.close()
+
+
+def open_broker(settings: Settings) -> Broker:
+    """The broker that the settings name.
+
+    Raises:
+        ConfigError: they name none.
+    """
+    if settings.broker_url is None:
+        raise ConfigError(
+            "GEOSEARCH_BROKER_URL is not set, and workers get their work through a broker; set it "
+            "to redis://HOST:6379/0 or amqp://USER:PASSWORD@HOST"
+        )
+    return Broker(create_app(settings.broker_url.get_secret_value()))
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, OSError) as error:
+        raise BrokerError(
+            f"the broker cannot be reached ({error}); check GEOSEARCH_BROKER_URL and that it runs. "
+            "What is recorded stays; run the same command again"
+        ) from error
