@@ -18,14 +18,20 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 _IN_LINE = re.compile(r"`(geosearch [^`]+)`")
-_IN_BLOCK = re.compile(r"```(?:sh|console|bash|text)?\n(.*?)```", re.DOTALL)
+_FENCED = re.compile(r"^```(\w*)\n(.*?)^```\s*$", re.DOTALL | re.MULTILINE)
+_SHELLS = ("", "sh", "bash", "console", "text")
 _PLACEHOLDER = re.compile(r"^[A-Z_…]|^<|^\.\.\.$|…$")
 
 
 def _command_lines(text: str) -> Iterator[list[str]]:
     """Every `geosearch …` of a document as words, without the shell around it."""
-    found = [line for block in _IN_BLOCK.findall(text) for line in block.splitlines()]
-    spans = _IN_LINE.findall(_IN_BLOCK.sub("", text))
+    found = [
+        line
+        for language, block in _FENCED.findall(text)
+        if language in _SHELLS
+        for line in block.splitlines()
+    ]
+    spans = _IN_LINE.findall(_FENCED.sub("", text))
     for line in [*found, *spans]:
         line = re.sub(r"^\s*\$?\s*(\w+=\S+\s+)*", "", line)  # a prompt, variables for one command
         if not line.startswith("geosearch "):
