@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from geosearch.cli.output import counted, json_option, kilometres, note
+from geosearch.cli.output import (
+    counted,
+    json_option,
+    kilometres,
+    locating_progress,
+    note,
+    write_json,
+)
 from geosearch.records import Prediction
 
 
@@ -25,8 +33,16 @@ from geosearch.records import Prediction
     type=click.Path(path_type=Path),
     help="Write the answers on a map, as HTML.",
 )
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Write all answers into FILE.csv, .geojson, .kml or .json; the same command goes on where "
+    "a stopped one was.",
+)
 @json_option
-def locate(images: tuple[Path, ...], form: str, map_path: Path | None, as_json: bool) -> int:
+def locate(
+    images: tuple[Path, ...], form: str, map_path: Path | None, out: Path | None, as_json: bool
+) -> int:
     """Say where IMAGES (photos, and folders of them) were taken, by the photos most like them.
 
     Exit code 1 if at least one photo got no answer; its reason is in the output.
@@ -34,6 +50,8 @@ def locate(images: tuple[Path, ...], form: str, map_path: Path | None, as_json: 
     from geosearch import exports
     from geosearch.client import GeoSearch
 
+    if out is not None:
+        return _locate_into(out, images, map_path, as_json)
     form = "json" if as_json else form
     predictions: list[Prediction] = []
     with GeoSearch() as geosearch:
@@ -41,11 +59,7 @@ def locate(images: tuple[Path, ...], form: str, map_path: Path | None, as_json: 
             predictions.append(prediction)
             if form == "text":
                 show_prediction(prediction)
-    if map_path is not None:
-        from geosearch.worldmap import render_html
-
-        map_path.write_text(render_html(predictions, title="GeoSearch"), encoding="utf-8")
-        note(f"map: {map_path.absolute()}")
+    _draw(map_path, predictions)
     match form:
         case "json":
             click.echo(exports.predictions_to_json(predictions))
@@ -58,18 +72,67 @@ def locate(images: tuple[Path, ...], form: str, map_path: Path | None, as_json: 
     return 0 if all(prediction.best is not None for prediction in predictions) else 1
 
 
+def _locate_into(out: Path, images: tuple[Path, ...], map_path: Path | None, as_json: bool) -> int:
+    """Locate into a file, resumable; counts on stdout."""
+    from geosearch.cli.batch import Journal
+    from geosearch.client import GeoSearch
+
+    with GeoSearch() as geosearch:
+        conditions = {"encoder": str(geosearch.services.embedder.identity)}
+        with Journal(out, conditions) as journal, locating_progress(images) as tell:
+            before = len(journal.done)
+            for prediction in geosearch.locate(images, skip=journal.is_done):
+                journal.add(prediction)
+                tell(len(journal.done), journal.cost_usd)
+            located, unanswered, cost_usd = len(journal.done), journal.unanswered, journal.cost_usd
+            if map_path is not None:
+                _draw(map_path, list(journal.predictions()))
+            journal.finish()
+    document = {
+        "out": str(out.absolute()),
+        "photos": located,
+        "resumed": before,
+        "unanswered": unanswered,
+        "cost_usd": cost_usd,
+    }
+    if as_json:
+        write_json(document)
+    else:
+        note(
+            f"{located} photos in {out}, {before} of them from an earlier run; {unanswered} "
+            f"without an answer; ${cost_usd:.2f}"
+        )
+    return 1 if unanswered else 0
+
+
+def _draw(map_path: Path | None, predictions: Sequence[Prediction]) -> None:
+    if map_path is None:
+        return
+    from geosearch.worldmap import render_html
+
+    map_path.write_text(render_html(predictions, title="GeoSearch"), encoding="utf-8")
+    note(f"map: {map_path.absolute()}")
+
+
 def show_prediction(prediction: Prediction) -> None:
     """A prediction in a few lines, for people."""
     best = prediction.best
     if best is None:
         click.echo(f"{prediction.image}: no answer; {prediction.reason}")
         return
-    click.echo(
-        f"{prediction.image}: {best.coordinate}  {best.place}\n"
-        f"  half the support lies within {kilometres(best.radius_km[50])}, "
-        f"90 % within {kilometres(best.radius_km[90])}; "
-        f"{best.share:.0%} is for this place"
-    )
+    click.echo(f"{prediction.image}: {best.coordinate}  {best.place}")
+    if prediction.is_calibrated:
+        click.echo(
+            f"  right within 25 km with {best.within[25]:.0%}; the truth is within "
+            f"{kilometres(best.radius_km[50])} for half of such answers, within "
+            f"{kilometres(best.radius_km[90])} for 90 %"
+        )
+    else:
+        click.echo(
+            f"  half the support lies within {kilometres(best.radius_km[50])}, "
+            f"90 % within {kilometres(best.radius_km[90])} (not calibrated: "
+            f"`geosearch train reranker`); {best.share:.0%} is for this place"
+        )
     for evidence in best.evidence[:3]:
         click.echo(f"  because of {evidence.photo.path} ({evidence.score:.3f})")
     for other in prediction.alternatives[:3]:

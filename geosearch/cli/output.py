@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -122,6 +123,36 @@ def asking_progress() -> Iterator[Callable[[int, int], None] | None]:
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("questions", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def locating_progress(images: Sequence[Path]) -> Iterator[Callable[[int, float], None]]:
+    """A bar that is told photos done and what they cost, while stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done, cost_usd: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+
+    from geosearch.ingest.folders import scan
+
+    bar = Progress(
+        TextColumn("locate"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeLeft(),
+        TextColumn("${task.fields[cost]:.2f}"),
+        console=Console(stderr=True),
+    )
+    task = bar.add_task("locate", total=None, cost=0.0)
+
+    def count() -> None:
+        bar.update(task, total=sum(1 for _ in scan(images)))
+
+    with bar:
+        threading.Thread(target=count, daemon=True).start()
+        yield lambda done, cost_usd: bar.update(task, completed=done, cost=cost_usd)
 
 
 def counted(items: Iterable[Item], description: str) -> Iterator[Item]:

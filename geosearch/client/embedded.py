@@ -204,7 +204,11 @@ class GeoSearch:
         )
 
     def locate(
-        self, images: PathLike | Iterable[PathLike], *, where: Filter | None = None
+        self,
+        images: PathLike | Iterable[PathLike],
+        *,
+        where: Filter | None = None,
+        skip: Callable[[str], bool] | None = None,
     ) -> Iterator[LocatedPhoto]:
         """Say where photos were taken, one prediction for each, in order, as they are ready.
 
@@ -213,6 +217,7 @@ class GeoSearch:
         Args:
             images: files, and folders with all the photos they contain.
             where: only photos that match count as neighbours.
+            skip: photos, by the name that their prediction would have, that are passed over.
 
         Raises:
             ConfigError: a path does not exist.
@@ -220,6 +225,8 @@ class GeoSearch:
         self._warn_of_missing_photos()
         locator = locator_of(self.services, where)
         for source in scan(as_paths(images)):
+            if skip is not None and skip(source.uri):
+                continue
             if isinstance(source, BadSource):
                 yield self._unanswered(source.uri, source.reason, start=time.perf_counter())
                 continue

@@ -211,6 +211,18 @@ def test_a_batch_goes_on_past_a_broken_photo(run: Run, folder: Path, tmp_path: P
     assert bad["reason"]
 
 
+def test_locating_into_a_file_says_what_it_wrote_and_writes_every_photo(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    run("ingest", folder)
+    out = tmp_path / "results.csv"
+    said = _json(run("locate", folder, "--out", out, "--json"))
+    assert said == {
+        "out": str(out), "photos": 12, "resumed": 0, "unanswered": 0, "cost_usd": 0.0,
+    }  # fmt: skip
+    assert len(out.read_text().splitlines()) == 13
+
+
 @pytest.mark.parametrize(("form", "begin"), [("csv", "image,"), ("geojson", "{"), ("kml", "<?xml")])
 def test_locate_writes_what_other_programs_open(
     run: Run, folder: Path, form: str, begin: str, tmp_path: Path
