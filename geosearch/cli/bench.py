@@ -11,7 +11,7 @@ from geosearch.cli.output import json_option, note, write_json
 
 NAMES = (
     "ingest", "memory", "reingest", "startup", "filter-recall", "filter-correctness", "train",
-    "location", "modalities", "register", "sizing", "workers",
+    "location", "modalities", "register", "sizing", "workers", "locate",
 )  # fmt: skip
 
 
@@ -34,11 +34,13 @@ def bench(name: str, size: int | None, as_json: bool) -> int:
     register            rows a second of the bulk producer against plain ORM adds, its memory
     sizing              disk and memory of 100,000 vectors and photos against the formula
     workers             one and two workers against the same in process, on servers
+    locate              one photo among 50,000: decode, encode, search, look up, re-rank
     location            coordinates a second of the location encoder against GeoCLIP's
     """
     from geosearch.benchmarks import (
         filters,
         ingest,
+        locating,
         location,
         modalities,
         register,
@@ -60,6 +62,7 @@ def bench(name: str, size: int | None, as_json: bool) -> int:
         "filter-recall": (filters.filter_recall, "n"),
         "filter-correctness": (filters.filter_correctness, "areas"),
         "train": (training.training_speed, "size"),
+        "locate": (locating.locating, "n"),
         "location": (location.location_speed, "size"),
         "register": (register.registration, "size"),
         "sizing": (sizing.sizing, "n"),

@@ -131,25 +131,23 @@ class Pool:
         """The voices merged within `MERGE_KM`, begun with the strongest in any channel."""
         strength = np.max([self.weights[name] for name in self.channels], axis=0)
         order = np.lexsort((self.lon, self.lat, -strength))
-        reach = chord_of(MERGE_KM) ** 2
+        squared_chords = 2.0 - 2.0 * (self.units @ self.units.T)
+        is_near = squared_chords <= chord_of(MERGE_KM) ** 2
+        is_near |= np.eye(len(self), dtype=np.bool_)  # rounding must not part a voice from itself
+        found_in = {name: np.isfinite(self.scores[name]) for name in self.channels}
         free = np.ones(len(self), dtype=np.bool_)
         found: list[PooledPlace] = []
         for start in order:
             if not free[start]:
                 continue
-            near = ((self.units - self.units[start]) ** 2).sum(axis=1) <= reach
-            members = order[(near & free)[order]]
+            members = order[(is_near[start] & free)[order]]
             free[members] = False
             center = strength[members] @ self.units[members]
             found.append(
                 PooledPlace(
                     coordinate_of(center),
                     tuple(members.tolist()),
-                    tuple(
-                        name
-                        for name in self.channels
-                        if np.isfinite(self.scores[name][members]).any()
-                    ),
+                    tuple(name for name, rows in found_in.items() if rows[members].any()),
                 )
             )
             if len(found) == MAX_PLACES:
