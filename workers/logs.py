@@ -11,6 +11,8 @@ from typing import Literal
 FIELDS = ("run", "photo", "photos", "task")
 """What a message may carry in `extra`."""
 
+CHATTY = ("celery.worker.strategy", "celery.app.trace", "httpx")
+
 
 class JsonLines(logging.Formatter):
     """One JSON object for each record."""
@@ -48,6 +50,6 @@ def configure(form: Literal["text", "json"], *, level: int) -> None:
         JsonLines() if form == "json" else Plain("%(asctime)s %(levelname)s %(name)s: %(message)s")
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # Celery says each message that comes and goes; a run has tens of thousands.
-    logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
-    logging.getLogger("celery.app.trace").setLevel(logging.WARNING)
+    # They say each message and each request; a run has tens of thousands.
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
