@@ -118,6 +118,25 @@ class Settings(BaseSettings):
         description="Port where a worker serves its metrics to Prometheus; 0 lets the system "
         "choose and logs which.",
     )
+    api_key: SecretStr | None = Field(
+        default=None,
+        description="A key of the HTTP API that may do everything, beside those of "
+        "`geosearch keys create`.",
+    )
+    api_rate_per_minute: int = Field(
+        default=1200, ge=0, description="Requests a minute of one API key; 0 for no limit."
+    )
+    api_max_in_flight: int = Field(
+        default=128, ge=1, description="Requests answered at once; more are told to come back."
+    )
+    tile_url: str | None = Field(
+        default=None,
+        description="Map tiles for the page, as https://HOST/{z}/{x}/{y}.png; without, outlines "
+        "that come with the package.",
+    )
+    tile_attribution: str | None = Field(
+        default=None, description="What the map says of whose tiles it shows."
+    )
     log_format: Literal["text", "json"] = Field(
         default="text", description="How workers write their log: text, or json, one object a line."
     )

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     CheckConstraint,
     Double,
@@ -201,4 +202,56 @@ class IntakeRow(Base):
         ),
         Index("ix_intake_waiting", "id", postgresql_where=text("finished_at IS NULL")),
         Index("ix_intake_given_up", "id", postgresql_where=text("error IS NOT NULL")),
+    )
+
+
+class ApiKeyRow(Base):
+    """A key of the HTTP API: its hash, never itself; `scopes` says what it may do."""
+
+    __tablename__ = "api_key"
+
+    id: Mapped[str] = mapped_column(String(8), primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    digest: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    created_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+    revoked_at: Mapped[datetime | None] = mapped_column(Timestamp)
+
+    __table_args__ = (
+        CheckConstraint("octet_length(digest) = 32", name="digest_is_sha256"),
+        CheckConstraint(
+            "scopes <@ ARRAY['read', 'write', 'admin'] AND cardinality(scopes) > 0",
+            name="scopes_known",
+        ),
+    )
+
+
+class UploadRow(Base):
+    """The answer to an upload that carried an idempotency key, given again when it is repeated."""
+
+    __tablename__ = "api_upload"
+
+    token: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary)
+    answer: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    created_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now(), index=True)
+
+
+class JobRow(Base):
+    """Work that outlives its request: what was asked, how far it is, what came of it."""
+
+    __tablename__ = "api_job"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    names: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    results: Mapped[list[Any]] = mapped_column(JSONB, server_default=text("'[]'"))
+    state: Mapped[str] = mapped_column(Text, server_default="queued")
+    error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+    finished_at: Mapped[datetime | None] = mapped_column(Timestamp)
+
+    __table_args__ = (
+        CheckConstraint("state IN ('queued', 'done', 'failed')", name="state_known"),
+        CheckConstraint("(state = 'failed') = (error IS NOT NULL)", name="failed_has_error"),
+        Index("ix_api_job_queued", "created_at", postgresql_where=text("state = 'queued'")),
     )

@@ -15,6 +15,8 @@ COMMANDS = {
     "ingest": ("ingest", "Take photos in from folders, files and manifests."),
     "search": ("search", "Find photos by look, place, time and more."),
     "locate": ("locate", "Say where photos were taken."),
+    "serve": ("serve", "Serve the page and the HTTP API."),
+    "keys": ("keys", "Create, list and revoke keys of the HTTP API."),
     "train": ("train", "Train heads and location encoder on your photos or on features."),
     "encoders": ("encoders", "List, show and activate trained encoders."),
     "evaluate": ("evaluate", "Measure how right the answers are."),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,18 +10,18 @@ from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from uuid import UUID
 
 from geosearch import criteria, retrieval
 from geosearch.client.arguments import Place, as_paths, coordinate_of, image_bytes, photo_sources
 from geosearch.client.locating import locator_of
+from geosearch.client.queries import fused_query
 from geosearch.criteria import PathLike, When
 from geosearch.errors import ConfigError, InvalidInput, UnreadableImage
 from geosearch.ingest.folders import scan
 from geosearch.ingest.sources import BadSource, is_settled
-from geosearch.records import IngestReport
+from geosearch.localization.locator import Locator
+from geosearch.records import IngestReport, Step
 from geosearch.results import FoundPhotos, LocatedPhoto
 from geosearch.services import Services
 from geosearch.settings import load_settings
@@ -125,6 +124,7 @@ class GeoSearch:
         self,
         *,
         image: PathLike | bytes | None = None,
+        like: UUID | str | None = None,
         text: str | None = None,
         at: Place | None = None,
         weights: Mapping[str, float] | None = None,
@@ -145,6 +145,7 @@ class GeoSearch:
 
         Args:
             image: find photos that look like this file, or these bytes.
+            like: find photos that look like this one of the collection, by its id.
             text: find photos that show this.
             at: find photos that look as if taken around here, wherever they were.
             weights: how much `image`, `text` and `gps` count, 1 each unless told.
@@ -179,7 +180,7 @@ class GeoSearch:
             None if author is None else Author(author),
         )
         separation_km = retrieval.SEPARATION_KM if diverse else None
-        query = self._query(image, text, at, weights)
+        query = fused_query(self.services, image, like, text, at, weights)
         if query is None:
             return FoundPhotos.of(
                 retrieval.list_newest(
@@ -232,11 +233,46 @@ class GeoSearch:
                 continue
             start = time.perf_counter()
             try:
-                vector = self.services.embedder.embed(image_bytes(source.path or source.uri))
-            except (UnreadableImage, InvalidInput) as error:
+                data = image_bytes(source.path or source.uri)
+            except UnreadableImage as error:
                 yield self._unanswered(source.uri, str(error), start=start)
                 continue
-            yield LocatedPhoto.of(locator.locate(vector, image=source.uri))
+            yield self._locate(locator, data, source.uri, _silent)
+
+    def locate_bytes(
+        self,
+        data: bytes,
+        *,
+        name: str,
+        where: Filter | None = None,
+        on_step: Callable[[Step], None] | None = None,
+    ) -> LocatedPhoto:
+        """Say where a photo was taken that is in no file, as one that came over the network.
+
+        Args:
+            data: the photo's bytes.
+            name: what to call it in the prediction.
+            where: only photos that match count as neighbours.
+            on_step: called with each step once it is done, in this thread.
+        """
+        self._warn_of_missing_photos()
+        return self._locate(locator_of(self.services, where), data, name, on_step or _silent)
+
+    def _locate(
+        self, locator: Locator, data: bytes, name: str, on_step: Callable[[Step], None]
+    ) -> LocatedPhoto:
+        start = time.perf_counter()
+        try:
+            vector = self.services.embedder.embed(data)
+        except (UnreadableImage, InvalidInput) as error:
+            return self._unanswered(name, str(error), start=start)
+        retrieved = locator.retrieve(vector)
+        for step in retrieved.steps:
+            on_step(step)
+        prediction = locator.decide(retrieved, image=name)
+        for step in prediction.steps[len(retrieved.steps) :]:
+            on_step(step)
+        return LocatedPhoto.of(prediction)
 
     def evaluate(
         self,
@@ -306,41 +342,6 @@ class GeoSearch:
                 indexed,
             )
 
-    def _query(
-        self,
-        image: PathLike | bytes | None,
-        text: str | None,
-        at: Place | None,
-        weights: Mapping[str, float] | None,
-    ) -> NDArray[np.float32] | None:
-        """The weighted sum of what is asked for (dim,); None when only filters are given."""
-        parts: dict[str, Callable[[], NDArray[np.float32]]] = {}
-        if image is not None:
-            parts["image"] = lambda: self.services.embedder.embed(image_bytes(image))
-        if text is not None:
-            if not text.strip():
-                raise ConfigError("the text to search for is empty; say what the photos show")
-            parts["text"] = lambda: self.services.embedder.encode_texts([text])[0]
-        if at is not None:
-            parts["gps"] = lambda: self.services.embedder.encode_locations([coordinate_of(at)])[0]
-        weights = dict(weights or {})
-        unused = set(weights) - set(parts)
-        if unused:
-            raise ConfigError(
-                f"a weight is given for {', '.join(sorted(unused))}, which is not asked for; "
-                "weights are for image, text and gps"
-            )
-        counted = {name: weights.get(name, 1.0) for name in parts}
-        if not all(math.isfinite(weight) and weight >= 0.0 for weight in counted.values()) or (
-            parts and not any(counted.values())
-        ):
-            raise ConfigError(f"weights {counted}: give numbers of 0 or more, not all of them 0")
-        if not parts:
-            return None
-        asked = [counted[name] * make() for name, make in parts.items() if counted[name]]
-        query: NDArray[np.float32] = np.sum(asked, axis=0, dtype=np.float32)
-        return query
-
     def _unanswered(self, image: str, reason: str, *, start: float) -> LocatedPhoto:
         return LocatedPhoto(
             image=image,
@@ -351,3 +352,7 @@ class GeoSearch:
             reason=reason,
             seconds=time.perf_counter() - start,
         )
+
+
+def _silent(step: Step) -> None:
+    """For who waits for the answer only."""

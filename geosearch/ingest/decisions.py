@@ -115,7 +115,7 @@ def _failed(draft: PhotoDraft, reason: str) -> Decision:
 
 def _label(claims: Claims, found: Label | None) -> Label | None:
     if claims.coordinate is not None:
-        return Label(claims.coordinate, LabelSource.MANIFEST)
+        return Label(claims.coordinate, claims.label_source)
     return found
 
 

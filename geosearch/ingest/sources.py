@@ -17,7 +17,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from geosearch.geo import Coordinate
 from geosearch.metadata import sidecar_paths
-from geosearch.records import PhotoMetadata
+from geosearch.records import LabelSource, PhotoMetadata
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".heic", ".heif"}
@@ -37,7 +37,10 @@ SETTLED_AFTER_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a manifest, or a person by an option, says of a photo; it beats what the file says."""
+    """What a manifest, or a person by an option, says of a photo; it beats what the file says.
+
+    `label_source` is whose word the coordinate is: a guess that someone accepted stays a guess.
+    """
 
     coordinate: Coordinate | None = None
     captured_at: datetime | None = None
@@ -46,6 +49,7 @@ class Claims:
     caption: str | None = None
     dataset: str | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    label_source: LabelSource = LabelSource.MANIFEST
 
 
 @dataclass(frozen=True, slots=True)

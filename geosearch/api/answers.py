@@ -1,0 +1,127 @@
+"""Answers as they leave the server: a photo is named by its file, never by its place on disk."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import TypeAlias
+
+from fastapi import Request
+from fastapi.responses import JSONResponse, Response
+
+from geosearch import exports
+from geosearch.catalogue.repository import PhotoDraft
+from geosearch.records import Candidate, Evidence, PhotoFact, Prediction, SearchResult, Step
+from geosearch.results import FoundPhotos, LocatedPhoto
+
+Document: TypeAlias = dict[str, object]
+
+GEOJSON = "application/geo+json"
+KML = "application/vnd.google-earth.kml+xml"
+CSV = "text/csv"
+EVENTS = "text/event-stream"
+
+_FOLDERS = re.compile(r"(?<!\w)/(?:[^/;\n]+/)+")
+
+
+def file_name(uri: str) -> str:
+    """The last part of a path, URL or member of an archive."""
+    return PurePosixPath(uri.rpartition("::")[2]).name or "photo"
+
+
+def public_result(result: SearchResult) -> FoundPhotos:
+    """A search result without places on disk."""
+    hits = tuple(replace(hit, photo=_public_photo(hit.photo)) for hit in result.hits)
+    return FoundPhotos.of(replace(result, hits=hits))
+
+
+def public_prediction(prediction: Prediction) -> LocatedPhoto:
+    """A prediction without places on disk."""
+    return LocatedPhoto.of(
+        replace(
+            prediction,
+            best=None if prediction.best is None else _public_candidate(prediction.best),
+            alternatives=tuple(_public_candidate(one) for one in prediction.alternatives),
+            steps=tuple(public_step(step) for step in prediction.steps),
+            negatives=tuple(
+                replace(hit, photo=_public_photo(hit.photo)) for hit in prediction.negatives
+            ),
+        )
+    )
+
+
+def public_step(step: Step) -> Step:
+    """A step whose words name files only."""
+    return replace(step, summary=_FOLDERS.sub("", step.summary))
+
+
+def step_document(step: Step) -> Document:
+    """A step as JSON."""
+    where = step.coordinate
+    return {
+        "name": step.name,
+        "summary": step.summary,
+        "lat": None if where is None else where.lat,
+        "lon": None if where is None else where.lon,
+        "seconds": step.seconds,
+    }
+
+
+def photo_document(photo: PhotoDraft) -> Document:
+    """A photo of the catalogue as JSON."""
+    label, place = photo.label, photo.place
+    return {
+        "id": str(photo.id),
+        "path": file_name(photo.uri),
+        "lat": None if label is None else label.coordinate.lat,
+        "lon": None if label is None else label.coordinate.lon,
+        "label_source": None if label is None else str(label.source),
+        "place": "" if place is None else str(place),
+        "country": None if place is None else place.country,
+        "captured_at": None if photo.captured_at is None else photo.captured_at.isoformat(),
+        "dataset": photo.dataset,
+        "author": photo.author,
+        "license": photo.license,
+        "caption": photo.caption,
+        "width": photo.width,
+        "height": photo.height,
+        "state": str(photo.state),
+        "error": None if photo.error is None else _FOLDERS.sub("", photo.error),
+    }
+
+
+def search_answer(request: Request, result: FoundPhotos, extra: Document) -> Response:
+    """A search result in the form that the request accepts."""
+    accepted = request.headers.get("accept", "")
+    if GEOJSON in accepted:
+        return Response(exports.search_result_to_geojson(result), media_type=GEOJSON)
+    if KML in accepted:
+        return Response(exports.search_result_to_kml(result), media_type=KML)
+    if CSV in accepted:
+        return Response(exports.search_result_to_csv(result), media_type=CSV)
+    return JSONResponse(exports.search_result_to_dict(result) | extra)
+
+
+def prediction_answer(request: Request, prediction: LocatedPhoto, extra: Document) -> Response:
+    """A prediction in the form that the request accepts."""
+    accepted = request.headers.get("accept", "")
+    if GEOJSON in accepted:
+        return Response(exports.predictions_to_geojson([prediction]), media_type=GEOJSON)
+    if KML in accepted:
+        return Response(exports.predictions_to_kml([prediction]), media_type=KML)
+    if CSV in accepted:
+        return Response(exports.predictions_to_csv([prediction]), media_type=CSV)
+    return JSONResponse(exports.prediction_to_dict(prediction) | extra)
+
+
+def _public_photo(photo: PhotoFact) -> PhotoFact:
+    return replace(photo, path=file_name(photo.path))
+
+
+def _public_evidence(evidence: Evidence) -> Evidence:
+    return replace(evidence, photo=_public_photo(evidence.photo))
+
+
+def _public_candidate(candidate: Candidate) -> Candidate:
+    return replace(candidate, evidence=tuple(_public_evidence(one) for one in candidate.evidence))

@@ -1,0 +1,186 @@
+"""What every request passes: host, origin, key, rate, size, time; headers of every answer."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from urllib.parse import urlsplit
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from geosearch.api.access import Access, scope_of
+from geosearch.api.limits import RateLimit
+from geosearch.api.metrics import Metrics
+from geosearch.api.problems import problem
+from geosearch.errors import GeosearchError
+
+MAX_FORM_BYTES = 5_000_000
+"""Of a body that is no upload."""
+
+BODY_TIMEOUT_S = 120.0
+"""A body that takes longer to come in is refused: a slow client must not hold a place."""
+
+
+class Guard:
+    """Refuses what must not come in, before a byte of the body is read.
+
+    Args:
+        app: what is guarded.
+        access: finds who asks; None where no key is asked for.
+        rate: of each caller.
+        metrics: counts what is answered.
+        hosts: allowed values of Host without port, None for any.
+        max_body_bytes: of one request.
+        max_in_flight: requests at once; more are told to come back.
+        tile_url: whose pictures the page may show.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        access: Access | None,
+        rate: RateLimit,
+        metrics: Metrics,
+        hosts: tuple[str, ...] | None,
+        max_body_bytes: int,
+        max_in_flight: int,
+        tile_url: str | None,
+    ) -> None:
+        self._app = app
+        self._access = access
+        self._rate = rate
+        self._metrics = metrics
+        self._hosts = hosts
+        self._max_body_bytes = max_body_bytes
+        self._max_in_flight = max_in_flight
+        self._in_flight = 0
+        self._policy = _content_policy(tile_url)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._metrics.count(scope["method"], message["status"])
+                headers = MutableHeaders(scope=message)
+                headers["Content-Security-Policy"] = self._policy
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["Referrer-Policy"] = "no-referrer"
+                headers["Cross-Origin-Resource-Policy"] = "same-origin"
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        headers = Headers(scope=scope)
+        refusal = self._refusal(headers) or await self._stranger(scope, headers)
+        if refusal is not None:
+            await refusal(scope, receive, send_guarded)
+            return
+        if self._in_flight >= self._max_in_flight:
+            busy = problem(503, "the server is busy; ask again later", {"Retry-After": "2"})
+            await busy(scope, receive, send_guarded)
+            return
+        self._in_flight += 1
+        self._metrics.in_flight = self._in_flight
+        try:
+            await self._app(scope, _timely(receive), send_guarded)
+        finally:
+            self._in_flight -= 1
+            self._metrics.in_flight = self._in_flight
+
+    def _refusal(self, headers: Headers) -> ASGIApp | None:
+        try:
+            host = urlsplit(f"//{headers.get('host', '')}")
+            name = host.hostname
+            origin = urlsplit(headers.get("origin", "")).netloc
+        except ValueError:
+            return problem(400, "Host or Origin cannot be read")
+        if self._hosts is not None and name not in self._hosts:
+            return problem(421, "this server does not answer under that name")
+        if "origin" in headers and origin != host.netloc:
+            return problem(403, "requests from pages of other origins are not taken")
+        return self._size_refusal(headers)
+
+    async def _stranger(self, scope: Scope, headers: Headers) -> ASGIApp | None:
+        """A refusal for who may not ask this, or asks too often."""
+        needed = scope_of(scope["method"], scope["path"])
+        if needed is None:
+            return None
+        name = (scope.get("client") or ("unknown",))[0]
+        if self._access is not None:
+            scheme, _, secret = headers.get("authorization", "").partition(" ")
+            try:
+                caller = None
+                if scheme.lower() == "bearer":
+                    caller = await run_in_threadpool(self._access.caller, secret.strip())
+            except GeosearchError:
+                return problem(503, "the server's engines do not answer", {"Retry-After": "5"})
+            if caller is None:
+                # Guessing is limited too, by address.
+                return self._too_often(f"stranger {name}") or problem(
+                    401,
+                    "this server asks for a key: Authorization: Bearer KEY",
+                    {"WWW-Authenticate": "Bearer"},
+                )
+            if not caller.allows(needed):
+                return problem(403, f"this key does not have the scope '{needed}'")
+            name = f"key {caller.name}"
+        return self._too_often(name)
+
+    def _too_often(self, name: str) -> ASGIApp | None:
+        wait_s = self._rate.wait_s(name)
+        if not wait_s:
+            return None
+        retry = {"Retry-After": str(math.ceil(wait_s))}
+        return problem(429, "too many requests; ask again later", retry)
+
+    def _size_refusal(self, headers: Headers) -> ASGIApp | None:
+        if "transfer-encoding" in headers:
+            return problem(411, "say the length of the body in Content-Length")
+        length = headers.get("content-length", "0")
+        if not (length.isascii() and length.isdecimal() and len(length) < 20):
+            return problem(400, "Content-Length is not a number")
+        is_upload = headers.get("content-type", "").startswith("multipart/form-data")
+        allowed = self._max_body_bytes if is_upload else MAX_FORM_BYTES
+        if int(length) > allowed:
+            return problem(413, f"the body is larger than the {allowed:,} bytes allowed")
+        return None
+
+
+def _timely(receive: Receive) -> Receive:
+    """The same, but a body must be there in time; afterwards waiting is only for the end."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + BODY_TIMEOUT_S
+    is_whole = False
+
+    async def receive_in_time() -> Message:
+        nonlocal is_whole
+        if is_whole:
+            return await receive()
+        try:
+            message = await asyncio.wait_for(receive(), max(0.0, deadline - loop.time()))
+        except TimeoutError:
+            return {"type": "http.disconnect"}
+        is_whole = not message.get("more_body", False)
+        return message
+
+    return receive_in_time
+
+
+def _content_policy(tile_url: str | None) -> str:
+    """No script and no style but our own files, no request but to this server (and its tiles)."""
+    tiles = ""
+    if tile_url is not None:
+        address = urlsplit(tile_url)
+        # {s} stands for one of several hosts: any below the domain.
+        tiles = f" {address.scheme}://{address.netloc.replace('{s}', '*')}"
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        f"img-src 'self' blob: data:{tiles}; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    )

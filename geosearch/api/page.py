@@ -1,0 +1,27 @@
+"""The page: one HTML file, its assets, and the few settings that it needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse, JSONResponse, Response
+
+from geosearch.settings import Settings
+
+
+def page_routes(static: Path, settings: Settings) -> APIRouter:
+    """Routes of the page in a folder."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/")
+    def page() -> Response:
+        return FileResponse(static / "index.html", media_type="text/html")
+
+    @router.get("/page.json")
+    def configuration() -> Response:
+        return JSONResponse(
+            {"tile_url": settings.tile_url, "tile_attribution": settings.tile_attribution or ""}
+        )
+
+    return router

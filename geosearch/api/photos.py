@@ -1,0 +1,177 @@
+"""/v1/photos: take photos in, list them, show them, and say where they belong."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, File, Form, Header, HTTPException, Request, UploadFile
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from geosearch.api.answers import Document, file_name, photo_document
+from geosearch.api.pictures import picture
+from geosearch.api.removal import remove
+from geosearch.api.shared import Shared, SharedState
+from geosearch.api.uploads import take_in
+from geosearch.catalogue.repository import PhotoDraft
+from geosearch.errors import UnreadableImage
+from geosearch.geo import Coordinate
+from geosearch.ingest.reader import PhotoReader
+from geosearch.ingest.sources import Claims, PhotoSource, SourceUnreadable, path_of
+from geosearch.records import LabelSource, PhotoState
+
+router = APIRouter(tags=["photos"])
+
+MOST_FILES = 64
+"""Photos of one upload; who has more sends several."""
+
+_FOREVER = {"Cache-Control": "private, max-age=86400"}
+
+
+class NewLabel(BaseModel):
+    """A place given by hand, or accepted from a prediction; degrees."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lat: float = Field(ge=-90, le=90)
+    lon: float = Field(ge=-180, le=180)
+    label_source: Literal["manual", "predicted"] = "manual"
+
+
+@router.post("/v1/photos")
+def upload(
+    request: Request,
+    shared: SharedState,
+    files: Annotated[list[UploadFile], File(description="Photos, at most 64.")],
+    dataset: Annotated[str | None, Form(max_length=500)] = None,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+) -> Document:
+    """Take photos in; says of each, in order, what became of it and why."""
+    if len(files) > MOST_FILES:
+        raise HTTPException(413, f"{len(files)} files at once; send at most {MOST_FILES}")
+    named = [(_safe_name(file.filename), file.file.read()) for file in files]
+    token, digest = _token(request, idempotency_key), _digest(named, dataset)
+    with shared.ingesting:
+        if token is not None and (earlier := shared.jobs.record.answered(token)) is not None:
+            if earlier[0] != digest:
+                raise HTTPException(422, "this Idempotency-Key was used for another upload")
+            return earlier[1]
+        answer: Document = {
+            "photos": take_in(shared.geosearch.services, named, dataset=dataset or None)
+        }
+        if token is not None:
+            shared.jobs.record.remember(token, digest, answer)
+    return answer
+
+
+def _token(request: Request, key: str | None) -> bytes | None:
+    """One caller's key for a request; another caller's is another, whatever it says."""
+    if key is None:
+        return None
+    caller = request.headers.get("authorization", "")
+    return hashlib.sha256(f"{caller}\n{key}".encode()).digest()
+
+
+def _digest(named: list[tuple[str, bytes]], dataset: str | None) -> bytes:
+    whole = hashlib.sha256(repr(dataset).encode())
+    for name, data in named:
+        whole.update(hashlib.sha256(name.encode()).digest() + hashlib.sha256(data).digest())
+    return whole.digest()
+
+
+@router.get("/v1/photos")
+def listing(
+    shared: SharedState,
+    state: PhotoState = PhotoState.INDEXED,
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100,
+    cursor: UUID | None = None,
+) -> Document:
+    """Photos in a state, in order of id."""
+    catalogue = shared.geosearch.services.catalogue
+    photos = catalogue.unfinished([state], after=cursor, limit=limit)
+    more = str(photos[-1].id) if len(photos) == limit else None
+    return {"photos": [photo_document(photo) for photo in photos], "next": more}
+
+
+@router.get("/v1/photos/{photo_id}")
+def facts(shared: SharedState, photo_id: UUID) -> Document:
+    """What is known of a photo."""
+    return photo_document(_photo(shared, photo_id))
+
+
+@router.patch("/v1/photos/{photo_id}")
+def label(shared: SharedState, photo_id: UUID, new: NewLabel) -> Document:
+    """Say where a photo was taken; whose word that is stays with it.
+
+    A prediction never replaces a label that was measured or given by a person: 409.
+    """
+    photo = _photo(shared, photo_id)
+    claims = Claims(
+        coordinate=Coordinate(new.lat, new.lon), label_source=LabelSource(new.label_source)
+    )
+    with shared.ingesting:
+        report = shared.geosearch.services.pipeline.run(
+            [PhotoSource(photo.uri, path_of(photo.uri), claims)], inputs={"label": str(photo_id)}
+        )
+    if report.errors:
+        raise HTTPException(409, "the photo's file can no longer be read, so it cannot be indexed")
+    changed = _photo(shared, photo_id)
+    if changed.label is None or str(changed.label.source) != new.label_source:
+        raise HTTPException(409, "the photo has a label that counts more than a prediction")
+    return photo_document(changed)
+
+
+@router.delete("/v1/photos/{photo_id}", status_code=204)
+def delete(shared: SharedState, photo_id: UUID) -> Response:
+    """Delete a photo from catalogue and index, and its file if it was uploaded here."""
+    with shared.ingesting:
+        photo = _photo(shared, photo_id)
+        remove(shared.geosearch.services, photo_id, photo.sha256)
+    return Response(status_code=204)
+
+
+@router.get("/v1/photos/{photo_id}/image")
+def image(shared: SharedState, photo_id: UUID) -> Response:
+    """The photo at most 2048 pixels wide and high, without metadata."""
+    return _picture(shared, photo_id, 2048)
+
+
+@router.get("/v1/photos/{photo_id}/thumbnail")
+def thumbnail(shared: SharedState, photo_id: UUID) -> Response:
+    """The photo at most 320 pixels wide and high, without metadata."""
+    return _picture(shared, photo_id, 320)
+
+
+def _picture(shared: Shared, photo_id: UUID, edge_px: int) -> Response:
+    photo = _photo(shared, photo_id)
+    services = shared.geosearch.services
+    try:
+        with PhotoReader(services.read_limits) as reader:
+            content = reader.read(PhotoSource(photo.uri, path_of(photo.uri)))
+        if content.sha256 != photo.sha256:
+            raise HTTPException(410, "the file has changed since the photo was taken in")
+        small = picture(content.data, edge_px, max_pixels=services.settings.max_pixels)
+    except (SourceUnreadable, UnreadableImage):
+        raise HTTPException(410, "the photo's file can no longer be read") from None
+    return Response(small, media_type="image/jpeg", headers=_FOREVER)
+
+
+def _photo(shared: Shared, photo_id: UUID) -> PhotoDraft:
+    services = shared.geosearch.services
+    found = services.catalogue.known_photos(
+        [photo_id], encoder=str(services.embedder.identity), run_id=0
+    )
+    if photo_id not in found:
+        raise HTTPException(404, f"there is no photo {photo_id}")
+    return found[photo_id].draft
+
+
+def _safe_name(name: str | None) -> str:
+    """A file name with nothing in it that a file system or a shell could take amiss."""
+    cleaned = re.sub(r"[^\w.\- ]", "_", file_name((name or "").replace("\\", "/"))).lstrip(". ")
+    stem, suffix = Path(cleaned).stem[:80], Path(cleaned).suffix[:10]
+    return f"{stem or 'photo'}{suffix}"

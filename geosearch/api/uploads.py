@@ -1,0 +1,90 @@
+"""Uploaded photos: kept below the home by their content, taken in, each with its outcome."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from geosearch.api.answers import Document
+from geosearch.errors import UnreadableImage
+from geosearch.formats import open_header
+from geosearch.ingest.decisions import Outcome
+from geosearch.ingest.sources import Claims, PhotoSource
+from geosearch.records import photo_id
+from geosearch.services import Services
+
+FOLDER = "uploads"
+
+
+def take_in(
+    services: Services, named: Sequence[tuple[str, bytes]], *, dataset: str | None
+) -> list[Document]:
+    """Take photos in by name and bytes; what became of each, in order.
+
+    A file that is no image is not kept.
+    """
+    results: list[Document] = []
+    waiting: dict[str, Document] = {}
+    sources = []
+    for name, data in named:
+        sha256 = hashlib.sha256(data).hexdigest()
+        result: Document = {"name": name, "id": str(photo_id(sha256)), "reason": None}
+        results.append(result)
+        try:
+            open_header(data, max_pixels=services.settings.max_pixels).close()
+        except UnreadableImage as error:
+            result |= {"id": None, "outcome": str(Outcome.FAIL), "reason": str(error)}
+            continue
+        if _is_known(services, sha256) or any(r["id"] == result["id"] for r in waiting.values()):
+            result["outcome"] = str(Outcome.DUPLICATE)
+            continue
+        path = folder_of(services, sha256) / name
+        _write(path, data)
+        waiting[str(path)] = result
+        sources.append(PhotoSource(str(path), path, Claims(dataset=dataset)))
+    if sources:
+        _ingest(services, sources, waiting)
+    return results
+
+
+def folder_of(services: Services, sha256: str) -> Path:
+    """Where an uploaded photo lies, in a folder of its own."""
+    return services.settings.home / FOLDER / sha256[:2] / sha256
+
+
+def _ingest(
+    services: Services, sources: Sequence[PhotoSource], waiting: dict[str, Document]
+) -> None:
+    report = services.pipeline.run(sources, inputs={"uploads": len(sources)})
+    reasons = {error.path: error.reason for error in report.errors}
+    known = services.catalogue.known_sources(
+        list(waiting), encoder=str(services.embedder.identity), run_id=0
+    )
+    for uri, result in waiting.items():
+        source = known.get(uri)
+        if uri in reasons:
+            result |= {"outcome": str(Outcome.FAIL), "reason": reasons[uri]}
+        elif source is None or source.photo is None or source.photo.draft.label is None:
+            result["outcome"] = str(Outcome.UNLABELLED)
+        else:
+            result["outcome"] = str(Outcome.ENCODE)
+
+
+def _is_known(services: Services, sha256: str) -> bool:
+    """Whether these bytes are in the collection already and nothing is wrong with them."""
+    known = services.catalogue.known_photos(
+        [photo_id(sha256)], encoder=str(services.embedder.identity), run_id=0
+    )
+    return any(photo.draft.error is None and photo.is_embedded for photo in known.values()) or any(
+        photo.draft.state == "unlabelled" for photo in known.values()
+    )
+
+
+def _write(path: Path, data: bytes) -> None:
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.part")
+    draft.write_bytes(data)
+    draft.replace(path)

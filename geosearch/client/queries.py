@@ -1,0 +1,79 @@
+"""What is asked for, as one vector: picture, words and place, weighed and summed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geosearch.client.arguments import Place, coordinate_of, image_bytes
+from geosearch.criteria import PathLike
+from geosearch.errors import ConfigError, InvalidInput
+from geosearch.services import Services
+
+Vector = NDArray[np.float32]
+
+
+def fused_query(
+    services: Services,
+    image: PathLike | bytes | None,
+    like: UUID | str | None,
+    text: str | None,
+    at: Place | None,
+    weights: Mapping[str, float] | None,
+) -> Vector | None:
+    """The weighted sum of what is asked for (dim,); None when only filters are given.
+
+    Raises:
+        ConfigError: weights or parts that do not go together.
+        InvalidInput: an image or an id that cannot be used.
+    """
+    if image is not None and like is not None:
+        raise ConfigError("give an image or the id of one (like), not both")
+    if text is not None and not text.strip():
+        raise ConfigError("the text to search for is empty; say what the photos show")
+    parts: dict[str, Callable[[], Vector]] = {}
+    if image is not None:
+        parts["image"] = lambda: services.embedder.embed(image_bytes(image))
+    if like is not None:
+        parts["image"] = lambda: _stored_vector(services, like)
+    if text is not None:
+        parts["text"] = lambda: services.embedder.encode_texts([text])[0]
+    if at is not None:
+        parts["gps"] = lambda: services.embedder.encode_locations([coordinate_of(at)])[0]
+    counted = _counted(parts, dict(weights or {}))
+    if not parts:
+        return None
+    asked = [counted[name] * make() for name, make in parts.items() if counted[name]]
+    query: Vector = np.sum(asked, axis=0, dtype=np.float32)
+    return query
+
+
+def _counted(parts: Mapping[str, object], weights: Mapping[str, float]) -> dict[str, float]:
+    """A weight for each part, 1 unless told."""
+    unused = set(weights) - set(parts)
+    if unused:
+        raise ConfigError(
+            f"a weight is given for {', '.join(sorted(unused))}, which is not asked for; "
+            "weights are for image, text and gps"
+        )
+    counted = {name: weights.get(name, 1.0) for name in parts}
+    if not all(math.isfinite(weight) and weight >= 0.0 for weight in counted.values()) or (
+        parts and not any(counted.values())
+    ):
+        raise ConfigError(f"weights {counted}: give numbers of 0 or more, not all of them 0")
+    return counted
+
+
+def _stored_vector(services: Services, photo: UUID | str) -> Vector:
+    try:
+        wanted = photo if isinstance(photo, UUID) else UUID(photo)
+    except ValueError:
+        raise InvalidInput(f"{str(photo)[:60]!r} is not the id of a photo") from None
+    found = services.store.vectors([wanted])
+    if wanted not in found:
+        raise InvalidInput(f"the photo {wanted} is not in the index of this encoder")
+    return found[wanted]

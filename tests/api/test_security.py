@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+
+import httpx
+import pytest
+from PIL import Image
+
+from geosearch.api.limits import RateLimit, Turns
+from geosearch.catalogue.keys import ApiKeys
+from geosearch.client import GeoSearch
+from geosearch.errors import ConfigError
+from geosearch.settings import Settings
+from tests.api.conftest import serving
+
+MakeJpeg = Callable[..., bytes]
+
+
+def _png_bomb() -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(kind + body))
+        return struct.pack(">I", len(body)) + kind + body + checksum
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(100_000)))
+        + chunk(b"IEND", b"")
+    )
+
+
+def _tiff_bomb() -> bytes:
+    entries = [(256, 4, 1, 100_000), (257, 4, 1, 100_000), (258, 3, 1, 8), (259, 3, 1, 1),
+               (262, 3, 1, 1), (273, 4, 1, 8), (277, 3, 1, 1), (278, 4, 1, 100_000),
+               (279, 4, 1, 1)]  # fmt: skip
+    body = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return b"II*\x00" + struct.pack("<I", 8) + struct.pack("<H", len(entries)) + body + bytes(4)
+
+
+HOSTILE = {
+    "empty": b"",
+    "text": b"not a photo",
+    "script": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
+    "page": b"<html><script>alert(1)</script></html>",
+    "archive": b"PK\x03\x04" + bytes(200),
+    "cut jpeg": b"\xff\xd8\xff\xe0" + bytes(20),
+    "png bomb": _png_bomb(),
+    "tiff bomb": _tiff_bomb(),
+    "video": b"\x00\x00\x00\x18ftypmp42" + bytes(64),
+    "heic that is none": b"\x00\x00\x00\x18ftypheic" + bytes(64),
+    "webp of nothing": b"RIFF\xff\xff\xff\xffWEBPVP8X" + bytes(4),
+    "url": b"http://169.254.169.254/latest/meta-data",
+}
+
+
+@pytest.mark.parametrize("name", list(HOSTILE))
+def test_hostile_uploads_are_refused_with_a_reason_and_not_kept(
+    api: httpx.Client, filled: GeoSearch, name: str
+) -> None:
+    answer = api.post("/v1/photos", files=[("files", ("photo.jpg", HOSTILE[name]))])
+    assert answer.status_code in (200, 422)
+    if answer.status_code == 200:
+        [result] = answer.json()["photos"]
+        assert result["outcome"] == "failed"
+        assert result["reason"]
+    uploads = filled.services.settings.home / "uploads"
+    assert not [path for path in uploads.rglob("*") if path.is_file()]
+    located = api.post("/v1/locate", files={"image": ("photo.jpg", HOSTILE[name])})
+    assert located.status_code in (200, 422)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../../etc/cron.d/x.jpg", "..\\..\\x.jpg", "/etc/passwd", "a.tar::b.jpg", ".hidden.jpg",
+     "x" * 400 + ".jpg", "%2e%2e%2fx.jpg", "a;rm -rf.jpg", "\u202egpj.exe"],
+)  # fmt: skip
+def test_names_of_uploads_cannot_leave_their_folder(
+    api: httpx.Client, filled: GeoSearch, make_jpeg: MakeJpeg, name: str
+) -> None:
+    answer = api.post("/v1/photos", files=[("files", (name, make_jpeg(50, gps=(1.0, 1.0))))])
+    assert answer.raise_for_status().json()["photos"][0]["outcome"] == "indexed"
+    home = filled.services.settings.home
+    uploads = (home / "uploads").resolve()
+    [kept] = [path for path in uploads.rglob("*") if path.is_file()]
+    assert kept.resolve().is_relative_to(uploads)
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static//etc/passwd"]
+)
+def test_paths_cannot_leave_the_static_folder(api: httpx.Client, path: str) -> None:
+    assert api.get(path).status_code == 404
+
+
+def test_requests_under_other_names_or_from_other_pages_are_refused(api: httpx.Client) -> None:
+    assert api.get("/v1/stats", headers={"Host": "evil.example"}).status_code == 421
+    assert api.get("/v1/stats", headers={"Origin": "https://evil.example"}).status_code == 403
+    assert "access-control-allow-origin" not in api.get("/v1/stats").headers
+
+
+def test_oversize_and_unmeasured_bodies_are_refused(api: httpx.Client) -> None:
+    large = api.patch("/v1/photos/x", content=b"{" + b" " * 6_000_000)
+    assert large.status_code == 413
+    assert api.post("/v1/search", content=iter([b"query={}"])).status_code == 411
+
+
+def test_deep_json_is_refused(api: httpx.Client) -> None:
+    answer = api.post("/v1/search", data={"query": '{"within":' * 1 + "[" * 100_000})
+    assert answer.status_code in (400, 413, 422)
+
+
+def test_keys_open_what_their_scopes_say_and_nothing_after_they_are_revoked(
+    filled: GeoSearch,
+) -> None:
+    keys = ApiKeys(filled.services.engine)
+    reader, read = keys.create("reader", ["read"])
+    _, write = keys.create("writer", ["write"])
+    with (
+        serving(filled, asks_keys=True) as url,
+        httpx.Client(base_url=url, timeout=120, trust_env=False) as client,
+    ):
+
+        def ask(method: str, path: str, key: str | None) -> int:
+            headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+            return client.request(method, path, headers=headers).status_code
+
+        missing = "/v1/photos/6d1e1f9c-6c1b-5d0e-9a53-0c6b1d0f7a11"
+        assert ask("GET", "/healthz", None) == 200
+        assert ask("GET", "/v1/stats", None) == 401
+        assert ask("GET", "/metrics", None) == 401
+        assert ask("GET", "/v1/stats", "gs_wrong") == 401
+        assert ask("GET", "/v1/stats", read) == 200
+        assert ask("DELETE", missing, read) == 403
+        assert ask("DELETE", missing, write) == 404
+        assert ask("GET", "/v1/stats", write) == 200
+    keys.revoke(reader.id)
+    assert keys.find(read) is None
+
+
+def test_the_catalogue_holds_no_key_itself(filled: GeoSearch) -> None:
+    from sqlalchemy import text
+
+    _, secret = ApiKeys(filled.services.engine).create("x", ["admin"])
+    with filled.services.engine.connect() as connection:
+        rows = connection.execute(text("SELECT api_key::text FROM api_key")).scalars().all()
+    assert rows
+    assert not [row for row in rows if secret in row or secret.encode().hex() in row]
+
+
+def test_a_key_needs_a_name_and_known_scopes(filled: GeoSearch) -> None:
+    keys = ApiKeys(filled.services.engine)
+    for name, scopes in (("", ["read"]), ("x", []), ("x", ["root"])):
+        with pytest.raises(ConfigError):
+            keys.create(name, scopes)
+    with pytest.raises(ConfigError, match="keys list"):
+        keys.revoke("00000000")
+
+
+def test_who_asks_too_often_is_told_when_to_come_back() -> None:
+    now = [0.0]
+    limit = RateLimit(60, clock=lambda: now[0])
+    assert all(limit.wait_s("a") == 0.0 for _ in range(60))
+    assert limit.wait_s("a") == pytest.approx(1.0)
+    assert limit.wait_s("b") == 0.0
+    now[0] = 1.5
+    assert limit.wait_s("a") == 0.0
+
+
+def test_too_many_requests_get_429_with_a_time(filled: GeoSearch) -> None:
+    settings = filled.services.settings
+    filled.services.settings = Settings(
+        **{**settings.model_dump(exclude_unset=True), "api_rate_per_minute": 3}
+    )
+    with (
+        serving(filled) as url,
+        httpx.Client(base_url=url, timeout=120, trust_env=False) as client,
+    ):
+        answers = [client.get("/v1/encoders") for _ in range(5)]
+    last = answers[-1]
+    assert last.status_code == 429
+    assert int(last.headers["retry-after"]) >= 1
+
+
+def test_over_capacity_is_503_with_a_time_and_no_hang() -> None:
+    from fastapi import HTTPException
+
+    turns = Turns(1, patience_s=0.0)
+    with turns.turn():
+        with pytest.raises(HTTPException) as refused, turns.turn():
+            pass
+    assert refused.value.status_code == 503
+    assert refused.value.headers == {"Retry-After": "5"}
+    with turns.turn():
+        pass
+
+
+def test_a_picture_of_many_pixels_is_refused_before_it_is_decoded(
+    api: httpx.Client,
+) -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (20_000, 20_000)).save(buffer, "PNG", compress_level=1)
+    answer = api.post("/v1/photos", files=[("files", ("large.png", buffer.getvalue()))])
+    [result] = answer.raise_for_status().json()["photos"]
+    assert "pixels" in result["reason"]
