@@ -115,9 +115,11 @@ def _workers(scratch: Path, environments: list[dict[str, str]]) -> Iterator[None
             log = scratch / f"worker-{number}.log"
             with log.open("wb") as output:
                 process = subprocess.Popen(
-                    COMMAND, stderr=output, env={**os.environ, "GEOSEARCH_ENCODER": "lite"}
-                    | environment,
-                )  # fmt: skip
+                    COMMAND,
+                    stdout=output,
+                    stderr=output,
+                    env={**os.environ, "GEOSEARCH_ENCODER": "lite", **environment},
+                )
             running.append((process, log))
         end = time.monotonic() + START_LIMIT_S
         for process, log in running:
