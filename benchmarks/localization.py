@@ -7,6 +7,7 @@ the nearest photo; the mode of the neighbours' density, which is the rule withou
 nearest photo under the learned metric; the re-ranker. Intervals are bootstrapped by place.
 
     python benchmarks/localization.py FEATURES.npz [--seeds 0,1,2] [--json]
+    python benchmarks/localization.py --postcards    # drawn, embedded by `lite`; a city is a place
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,30 @@ NEAREST, DENSITY, METRIC, RERANKER = (
     "nearest photo", "density mode (rule)", "nearest under the metric", "re-ranker",
 )  # fmt: skip
 LEVELS = (50, 90)
+
+
+def postcards() -> FeatureSet:
+    """The labelled postcards of this package as features of `lite`."""
+    from geosearch.encoder.embedder import load_embedder
+    from geosearch.encoder.fusion import block_of, normalize
+    from geosearch.metadata import read_metadata
+    from geosearch.postcards import write_postcards
+
+    embedder = load_embedder("lite")
+    with tempfile.TemporaryDirectory(prefix="geosearch-bench-") as scratch:
+        written = write_postcards(Path(scratch))
+        files = [path.read_bytes() for path in written.labelled]
+        fused = np.stack([embedder.embed(data) for data in files])
+    labels = [label for data in files if (label := read_metadata(data).label) is not None]
+    if len(labels) != len(files):
+        raise SystemExit("a postcard has no label")
+    return FeatureSet(
+        name="postcards",
+        image_features=normalize(block_of(fused, "visual")),
+        lat=np.array([label.coordinate.lat for label in labels]),
+        lon=np.array([label.coordinate.lon for label in labels]),
+        place=np.array([path.stem.rsplit("-", 1)[0] for path in written.labelled]),
+    )
 
 
 def gallery_of(features: FeatureSet, rows: NDArray[np.int64]) -> TrainingGallery:
@@ -69,7 +95,8 @@ def density_modes(gallery: TrainingGallery, found: Questions) -> NDArray[np.floa
         if is_known:
             hidden = np.arange(len(lat)) == row
         scores = np.where(hidden, -np.inf, gallery.vectors @ gallery.vectors[row])
-        near = np.argpartition(-scores, 200)[:200]
+        count = min(200, int((~hidden).sum()))
+        near = np.argpartition(-scores, count - 1)[:count]
         weights = neighbor_weights(lat[near], lon[near], scores[near], settings)
         best = find_places(lat[near], lon[near], weights, settings)[0].coordinate
         errors.append(float(haversine_km(lat[row], lon[row], best.lat, best.lon)))
@@ -150,15 +177,23 @@ def _said(what: str) -> Any:
 def main() -> None:
     """Run the comparison and print its rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("features", type=Path, help="an .npz of image features with labels")
+    parser.add_argument(
+        "features", type=Path, nargs="?", help="an .npz of image features with labels"
+    )
+    parser.add_argument("--postcards", action="store_true", help="instead of a file of features")
     parser.add_argument("--dataset", default="streets")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     options = parser.parse_args()
-    features = load_features(options.features, dataset=options.dataset)
+    if options.postcards == (options.features is not None):
+        parser.error("give either FEATURES.npz or --postcards")
+    if options.postcards:
+        features = postcards()
+    else:
+        features = load_features(options.features, dataset=options.dataset)
     rows = [row for seed in options.seeds.split(",") for row in measure(features, int(seed))]
     if options.json:
-        sys.stdout.write(json.dumps({"dataset": options.dataset, "rows": rows}) + "\n")
+        sys.stdout.write(json.dumps({"dataset": features.name, "rows": rows}) + "\n")
         return
     for row in rows:
         sys.stdout.write("  ".join(f"{key}={value}" for key, value in row.items()) + "\n")
