@@ -146,7 +146,8 @@ def measure(features: FeatureSet, seed: int) -> list[dict[str, Any]]:
             row: dict[str, Any] = {**common, "method": method, "questions": int(kind.sum())}
             row |= {f"within_{b:g}_km": _figures(w) for b, w in zip(BANDS_KM, within, strict=True)}
             near = 100.0 * (errors[NEAREST][kind] <= 25.0)
-            row["ratio_25_km"] = _figures(bootstrap.ratio(100.0 * (error <= 25.0), near))
+            if near.any():  # without a hit of the nearest photo there is no ratio to it
+                row["ratio_25_km"] = _figures(bootstrap.ratio(100.0 * (error <= 25.0), near))
             table.append(row)
         error = errors[RERANKER][kind]
         for level in LEVELS:

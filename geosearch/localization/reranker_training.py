@@ -155,7 +155,9 @@ def _coefficients(
     empty = ~np.isfinite(features).any(axis=0)
     mean, scale = np.zeros(len(FEATURES)), np.ones(len(FEATURES))
     mean[~empty] = np.nanmean(features[:, ~empty], axis=0)
-    scale[~empty] = np.maximum(np.nanstd(features[:, ~empty], axis=0), 1e-6)
+    spread = np.nanstd(features[:, ~empty], axis=0)
+    # A feature that never varied here teaches nothing, and must not shout where it does vary.
+    scale[~empty] = np.where(spread > 1e-6, spread, 1.0)
     standard = np.nan_to_num((features - mean) / scale, nan=0.0)
     coefficients = np.zeros((len(BANDS_KM), len(FEATURES)))
     intercepts = np.zeros(len(BANDS_KM))
