@@ -1,0 +1,170 @@
+// Locate: a photo in, the steps as they happen, a place with its radius, and what speaks for it.
+
+import * as address from "./address.js";
+import { card } from "./cards.js";
+import { byId, h, notice, onFiles, say } from "./elements.js";
+import { ofFile, pictureAt } from "./images.js";
+import { openPhoto } from "./photo.js";
+import { server } from "./server.js";
+import { degrees, km, percent, seconds } from "./words.js";
+
+const MODEL_STEP = /lmm|model|reason|gpt|gemini|claude|llava|qwen/i;
+
+export class Locate {
+  constructor(world) {
+    this.world = world;
+    this.node = byId("locate-result");
+    this.drop = byId("locate-drop");
+    onFiles(this.drop, this.drop.querySelector("input"), ([file]) => this.run(file));
+  }
+
+  show(params) {
+    const name = params.get("answer");
+    if (name && name !== this.name) this.#reopen(name);
+    else if (this.prediction) this.#drawMap(this.prediction);
+  }
+
+  hide() {
+    this.world.clear();
+  }
+
+  async run(file) {
+    this.abort?.abort();
+    this.abort = new AbortController();
+    const { signal } = this.abort;
+    this.file = file;
+    this.picture = () => ofFile(file, `The photo ${file.name}`);
+    this.prediction = null;
+    this.#begin(file.name);
+    try {
+      const answer = await server.locate(file, { signal, onStep: (step) => !signal.aborted && this.#step(step) });
+      if (signal.aborted) return;
+      this.name = answer.id;
+      address.note("locate", { answer: answer.id });
+      this.#finish(answer);
+    } catch (error) {
+      if (!signal.aborted) this.#fail(error, () => this.run(file));
+    }
+  }
+
+  // An answer that a link leads to; its photo is kept by the server as a small copy.
+  async #reopen(name) {
+    this.name = name;
+    this.picture = () => pictureAt(server.locatedImageAddress(name), "The photo asked about");
+    this.#begin("The photo asked about");
+    try {
+      const answer = await server.located(name);
+      this.head.querySelector(".name").textContent = answer.image;
+      this.#finish(answer);
+    } catch (error) {
+      this.#fail(error, () => this.#reopen(name));
+    }
+  }
+
+  #begin(name) {
+    this.world.clear();
+    this.drop.classList.add("small");
+    this.steps = h("ol", { class: "steps" }, h("li", { class: "running" }, "Looking at the photo"));
+    this.head = h("div", { class: "query" }, this.picture?.() ?? null, h("div", {}, h("p", { class: "name" }, name), this.steps));
+    this.node.replaceChildren(this.head);
+    this.node.setAttribute("aria-busy", "true");
+    say("Locating the photo");
+  }
+
+  #step(step) {
+    const running = this.steps.querySelector(".running");
+    running?.remove();
+    this.steps.append(stepLine(step), h("li", { class: "running" }, "Working"));
+    if (step.lat !== null && step.lat !== undefined) this.world.fit([step], { minimumKm: 800 });
+  }
+
+  #finish(answer) {
+    this.prediction = answer;
+    this.node.setAttribute("aria-busy", "false");
+    this.steps.replaceChildren(...answer.steps.map(stepLine));
+    if (answer.lat === null) {
+      this.node.append(notice("warn", "No place for this photo", answer.reason));
+      say(`No place for this photo. ${answer.reason}`);
+      return;
+    }
+    this.node.append(this.#answer(answer), ...this.#said(answer), ...this.#evidence(answer), ...this.#alternatives(answer));
+    this.#drawMap(answer);
+    say(`Answer: ${answer.place || degrees(answer.lat, answer.lon)}`);
+  }
+
+  #fail(error, retry) {
+    this.node.setAttribute("aria-busy", "false");
+    this.steps.querySelector(".running")?.remove();
+    this.node.append(notice("bad", "This photo could not be located", error.message,
+      h("button", { type: "button", onclick: retry }, "Try again")));
+  }
+
+  #answer(answer) {
+    const radii = Object.entries(answer.radius_km ?? {}).map(([level, radius]) => `${km(radius)} at ${level} %`).join(" · ");
+    const place = `${answer.lat.toFixed(5)},${answer.lon.toFixed(5)}`;
+    const copy = h("button", { type: "button", onclick: async () => { await navigator.clipboard.writeText(degrees(answer.lat, answer.lon)); say("Copied"); } }, "Copy coordinate");
+    const near = Math.max(1, Math.round(answer.radius_km?.["90"] ?? 25));
+    return h("article", { class: "answer", "aria-label": "Answer" },
+      h("h2", {}, answer.place || "An unnamed place"),
+      h("dl", {},
+        h("dt", {}, "Coordinate"), h("dd", {}, h("code", {}, degrees(answer.lat, answer.lon))),
+        radii ? [h("dt", {}, "Within"), h("dd", {}, radii)] : null,
+        h("dt", {}, "Support"), h("dd", {}, percent(answer.share)),
+        answer.cost_usd ? [h("dt", {}, "Cost"), h("dd", {}, `$${answer.cost_usd.toFixed(4)}`)] : null),
+      h("div", { class: "actions" }, copy,
+        h("a", { class: "button", href: address.link("search", { near: place, km: near }) }, "Photos near here"),
+        h("button", { type: "button", onclick: () => server.exportLocated("geojson", answer.id) }, "GeoJSON"),
+        h("button", { type: "button", onclick: () => server.exportLocated("kml", answer.id) }, "KML")));
+  }
+
+  // What a language model said, if one is set up.
+  #said(answer) {
+    const steps = answer.steps.filter((step) => MODEL_STEP.test(step.name));
+    if (!steps.length) return [];
+    return [h("h3", {}, "What the model said"), ...steps.map((step) => h("blockquote", { class: "said" }, step.reasoning ?? step.summary))];
+  }
+
+  #evidence(answer) {
+    if (!answer.evidence.length) return [];
+    return [h("h3", {}, "Evidence: photos that look like it"),
+      h("div", { class: "grid" }, answer.evidence.map((photo) => card(photo, {
+        badge: photo.score.toFixed(3),
+        lines: [`${km(photo.distance_km)} from the answer`],
+        onOpen: () => openPhoto(photo, {
+          words: `In the collection: ${photo.place}`,
+          beside: this.picture ? { picture: this.picture(), words: `Your photo · similarity ${photo.score.toFixed(3)}` } : null,
+        }),
+        onHover: (one, isOn) => this.dots?.get(one.id)?.shape.classList.toggle("on", isOn),
+      })))];
+  }
+
+  #alternatives(answer) {
+    if (!answer.alternatives.length) return [];
+    return [h("h3", {}, "Or one of these"), h("ol", { class: "alternatives" }, answer.alternatives.map((other, at) => h("li", {},
+      h("button", { type: "button", onclick: () => this.world.fitCircle(other, Math.max(30, other.radius_km?.["50"] ?? 30)) },
+        h("span", { class: "number" }, String(at + 1)), h("span", {}, other.place || degrees(other.lat, other.lon)), h("b", {}, percent(other.share))))))];
+  }
+
+  #drawMap(answer) {
+    const { world } = this;
+    const draw = () => {
+      world.clear();
+      const levels = Object.entries(answer.radius_km ?? {}).sort((a, b) => b[1] - a[1]);
+      for (const [level, radius] of levels) world.circle(answer, radius, { dashed: Number(level) >= 80, fill: 0.08 });
+      this.dots = new Map();
+      for (const photo of answer.evidence.filter((one) => one.lat !== null)) {
+        this.dots.set(photo.id, world.mark(photo, { kind: "dot", size: 13, title: `Evidence: ${photo.place}`, onPick: () => openPhoto(photo) }));
+      }
+      answer.alternatives.forEach((other, at) => world.mark(other, { kind: "alternative", text: String(at + 1), size: 24, title: `Alternative ${at + 1}: ${other.place}` }));
+      world.mark(answer, { kind: "pin", title: `Answer: ${answer.place || degrees(answer.lat, answer.lon)}` });
+      world.redraw = draw;
+    };
+    draw();
+    const widest = Math.max(5, ...Object.values(answer.radius_km ?? {}).map(Number));
+    world.fitCircle(answer, Math.min(widest * 1.15, 3000));
+  }
+}
+
+function stepLine(step) {
+  return h("li", {}, h("span", {}, h("b", {}, `${step.name} `), step.summary), h("time", {}, seconds(step.seconds)));
+}
