@@ -16,7 +16,7 @@ from geosearch.api.access import Access
 from geosearch.api.guard import Guard
 from geosearch.api.limits import RateLimit
 from geosearch.api.page import page_routes
-from geosearch.api.problems import add_handlers
+from geosearch.api.problems import DOCUMENTED, add_handlers
 from geosearch.api.shared import Shared
 from geosearch.catalogue.keys import ApiKeys
 from geosearch.client import GeoSearch
@@ -54,6 +54,7 @@ def create_app(
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
+        responses=DOCUMENTED,
     )
     shared = app.state.shared = Shared(geosearch, runner)
     for module in (searching, locating, photos, jobs, statistics, operations):

@@ -119,7 +119,7 @@ class JobRunner:
             self._changed.notify_all()
 
 
-@router.get("/v1/jobs/{job_id}", responses={404: {"description": "No such job."}})
+@router.get("/v1/jobs/{job_id}")
 def job(shared: SharedState, job_id: UUID) -> Document:
     """How far a job is, and its answers so far, in the order of the photos."""
     return job_document(_found(shared.jobs, job_id))
@@ -130,7 +130,6 @@ def job(shared: SharedState, job_id: UUID) -> Document:
     response_class=StreamingResponse,
     responses={
         200: {"content": {EVENTS: {"schema": {"type": "string"}}}},
-        404: {"description": "No such job."},
     },
 )
 def job_events(shared: SharedState, job_id: UUID) -> StreamingResponse:

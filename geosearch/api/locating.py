@@ -21,7 +21,7 @@ from geosearch.api.answers import (
     step_document,
 )
 from geosearch.api.jobs import job_document
-from geosearch.api.pictures import picture
+from geosearch.api.pictures import JPEG, picture
 from geosearch.api.shared import KeptAnswer, Shared, SharedState
 from geosearch.errors import GeosearchError, UnreadableImage
 from geosearch.records import Step
@@ -67,7 +67,7 @@ def located(request: Request, shared: SharedState, name: str) -> Response:
     return prediction_answer(request, _kept(shared, name).prediction, {"id": name})
 
 
-@router.get("/v1/located/{name}/image")
+@router.get("/v1/located/{name}/image", response_class=Response, responses=JPEG)
 def located_image(shared: SharedState, name: str) -> Response:
     """The photo of an answer, small and without metadata."""
     kept = _kept(shared, name)

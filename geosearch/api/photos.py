@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from geosearch.api.answers import Document, file_name, photo_document
-from geosearch.api.pictures import picture
+from geosearch.api.pictures import JPEG, picture
 from geosearch.api.removal import remove
 from geosearch.api.shared import Shared, SharedState
 from geosearch.api.uploads import take_in
@@ -134,13 +134,13 @@ def delete(shared: SharedState, photo_id: UUID) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/v1/photos/{photo_id}/image")
+@router.get("/v1/photos/{photo_id}/image", response_class=Response, responses=JPEG)
 def image(shared: SharedState, photo_id: UUID) -> Response:
     """The photo at most 2048 pixels wide and high, without metadata."""
     return _picture(shared, photo_id, 2048)
 
 
-@router.get("/v1/photos/{photo_id}/thumbnail")
+@router.get("/v1/photos/{photo_id}/thumbnail", response_class=Response, responses=JPEG)
 def thumbnail(shared: SharedState, photo_id: UUID) -> Response:
     """The photo at most 320 pixels wide and high, without metadata."""
     return _picture(shared, photo_id, 320)

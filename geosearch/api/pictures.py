@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from io import BytesIO
+from typing import Any
 
 from PIL import Image
 
 from geosearch.images import open_rgb
+
+JPEG: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
+}
+"""How the OpenAPI document describes a picture."""
 
 
 def picture(data: bytes, edge_px: int, *, max_pixels: int = 100_000_000) -> bytes:

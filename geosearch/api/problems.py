@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,6 +14,28 @@ from starlette.exceptions import HTTPException
 from geosearch.errors import ConfigError, GeosearchError, InvalidInput, StorageFull
 
 logger = logging.getLogger(__name__)
+
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": HTTPStatus(status).phrase,
+        "content": {
+            "application/problem+json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["type", "title", "status", "detail"],
+                    "properties": {
+                        "type": {"type": "string"},
+                        "title": {"type": "string"},
+                        "status": {"type": "integer"},
+                        "detail": {"type": "string"},
+                    },
+                }
+            }
+        },
+    }
+    for status in (400, 401, 403, 404, 409, 410, 411, 413, 421, 422, 429, 503, 507)
+}
+"""What any operation may answer instead, for the OpenAPI document."""
 
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
