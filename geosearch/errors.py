@@ -15,6 +15,12 @@ GeosearchError
 ├── StorageFull (OSError)             the disk has no room left; nothing recorded is lost
 ├── BrokerError                       Redis or RabbitMQ cannot be reached
 ├── CatalogueError                    PostgreSQL refused or cannot be reached
+├── LmmError                          a large multimodal model gave no reply
+│   ├── LmmUnavailable                it is down, limits the rate or drops the connection
+│   │   └── LmmTimeout (TimeoutError) it took too long
+│   ├── LmmRejected                   it refuses the request: key, model name, parameters
+│   ├── LmmPolicyRefusal              the provider's content policy forbids the request
+│   └── BudgetExceeded                the next call might cost more than is allowed
 └── StoreError                        the vector store refused or cannot be reached
     └── IdentityMismatch              the collection belongs to another encoder
 
@@ -96,3 +102,70 @@ class StoreError(GeosearchError):
 
 class IdentityMismatch(StoreError):
     """A collection of vectors belongs to another encoder."""
+
+
+class LmmError(GeosearchError):
+    """A large multimodal model gave no reply.
+
+    Args:
+        message: what happened, in one sentence.
+        is_payment_unknown: whether the provider may have worked, and charged, all the same.
+    """
+
+    def __init__(self, message: str, *, is_payment_unknown: bool = False) -> None:
+        super().__init__(message)
+        self.is_payment_unknown = is_payment_unknown
+
+
+class LmmUnavailable(LmmError):
+    """The model is down, limits the rate, or the connection broke; trying again may help.
+
+    Args:
+        message: what happened.
+        retry_after_s: seconds the provider asks to wait, None when it does not say.
+        is_payment_unknown: as in `LmmError`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        is_payment_unknown: bool = False,
+    ) -> None:
+        super().__init__(message, is_payment_unknown=is_payment_unknown)
+        self.retry_after_s = retry_after_s
+
+
+class LmmTimeout(LmmUnavailable, TimeoutError):
+    """The model took too long."""
+
+
+class LmmRejected(LmmError):
+    """The model refuses the request as it is; the same request will be refused again.
+
+    Args:
+        message: what happened.
+        status: the HTTP status, None when the request was refused before it was sent.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class LmmPolicyRefusal(LmmError):
+    """The provider's content policy forbids the request."""
+
+
+class BudgetExceeded(LmmError):
+    """The next call might cost more than the run or the month may.
+
+    Args:
+        message: limit, spent and needed.
+        is_final: False while running calls hold money back that they may not need.
+    """
+
+    def __init__(self, message: str, *, is_final: bool = True) -> None:
+        super().__init__(message)
+        self.is_final = is_final

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from geosearch.catalogue import lmm_tables  # noqa: F401  # its tables are part of the metadata
 from geosearch.catalogue.models import Base
 
 connection = context.config.attributes.get("connection")

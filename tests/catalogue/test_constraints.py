@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Connection, Engine, insert, text
 
+from geosearch.catalogue import lmm_tables  # noqa: F401
 from geosearch.catalogue.models import Base, PhotoRow, SourceRow
 from geosearch.catalogue.session import migrate, session_scope, translated_errors
 from geosearch.errors import CatalogueError, IncompatibleHome

@@ -1,0 +1,1 @@
+"""Large multimodal models: configuration, prompts, calls, answers, what they cost."""
