@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 from sqlalchemy import Engine, text
+from support.places import CITIES
 
 from geosearch.catalogue.embedded import EmbeddedPostgres
 from geosearch.catalogue.repository import Catalogue
@@ -139,14 +140,6 @@ def _sexagesimal(degrees: float) -> tuple[float, float, float]:
     minutes, seconds = divmod(round(abs(degrees) * 3600, 4), 60)
     whole, minutes = divmod(minutes, 60)
     return (whole, minutes, seconds)
-
-
-CITIES = {
-    "lund": (55.705, 13.193),
-    "nairobi": (-1.286, 36.817),
-    "suva": (-18.141, 178.442),
-    "honolulu": (21.307, -157.858),
-}
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import CITIES
+from support.places import CITIES
 from support.trainings import tiny_model
 
 from geosearch import services as services_module
