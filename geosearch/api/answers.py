@@ -11,7 +11,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
 from geosearch import exports
-from geosearch.catalogue.repository import PhotoDraft
+from geosearch.catalogue.drafts import PhotoDraft
 from geosearch.records import Candidate, Evidence, PhotoFact, Prediction, SearchResult, Step
 from geosearch.results import FoundPhotos, LocatedPhoto
 

@@ -17,7 +17,7 @@ from geosearch.api.pictures import JPEG, picture
 from geosearch.api.removal import remove
 from geosearch.api.shared import Shared, SharedState
 from geosearch.api.uploads import take_in
-from geosearch.catalogue.repository import PhotoDraft
+from geosearch.catalogue.drafts import PhotoDraft
 from geosearch.errors import UnreadableImage
 from geosearch.geo import Coordinate
 from geosearch.ingest.reader import PhotoReader

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geosearch.benchmarks.shapes import clustered_vectors, places_by_cluster
-from geosearch.catalogue.repository import PhotoDraft
+from geosearch.catalogue.drafts import PhotoDraft
 from geosearch.client.locating import locator_of
 from geosearch.client.reranking import train_reranker_of
 from geosearch.encoder.fusion import fuse

@@ -6,8 +6,6 @@ Rows in, values out: no ORM object leaves this module, no transaction outlives a
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,71 +13,22 @@ from sqlalchemy import Engine, Select, case, delete, func, insert, select, updat
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import sessionmaker
 
+from geosearch.catalogue.drafts import (
+    KnownPhoto,
+    KnownSource,
+    PhotoDraft,
+    SourceDraft,
+    draft_of,
+    values_of,
+)
+from geosearch.catalogue.facts import EXPORT_COLUMNS, FACT_COLUMNS, fact_of
 from geosearch.catalogue.models import EmbeddingRow, IngestRunRow, PhotoRow, SourceRow
 from geosearch.catalogue.session import session_scope, translated_errors
-from geosearch.geo import Coordinate
 from geosearch.records import (
     IngestReport,
-    Label,
-    LabelSource,
     PhotoFact,
     PhotoState,
-    Place,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class PhotoDraft:
-    """A photo as it is to be written; `id` and `sha256` never change, all else may."""
-
-    id: UUID
-    sha256: str
-    uri: str
-    size_bytes: int
-    state: PhotoState
-    width: int | None = None
-    height: int | None = None
-    label: Label | None = None
-    place: Place | None = None
-    captured_at: datetime | None = None
-    author: str | None = None
-    license: str | None = None
-    caption: str | None = None
-    camera: str | None = None
-    dataset: str | None = None
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class KnownPhoto:
-    """A photo as recorded, with what deciding about it needs.
-
-    `is_embedded` is about the encoder asked for; `is_claimed` tells that the run asked for has
-    already taken in a source with these bytes.
-    """
-
-    draft: PhotoDraft
-    is_embedded: bool
-    is_claimed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class KnownSource:
-    """A path or URL as recorded: its signature then, and the photo it held."""
-
-    signature: str | None
-    photo: KnownPhoto | None
-
-
-@dataclass(frozen=True, slots=True)
-class SourceDraft:
-    """A path or URL as it is to be written; without a photo it has an error."""
-
-    uri: str
-    signature: str | None
-    photo_id: UUID | None
-    error: str | None = None
 
 
 class Catalogue:
@@ -156,7 +105,7 @@ class Catalogue:
                 select(PhotoRow, claimed, embedded).where(PhotoRow.id.in_(ids))
             ).all()
             return {
-                photo.id: KnownPhoto(_draft(photo), is_embedded, is_claimed)
+                photo.id: KnownPhoto(draft_of(photo), is_embedded, is_claimed)
                 for photo, is_claimed, is_embedded in rows
             }
 
@@ -184,7 +133,7 @@ class Catalogue:
             query = query.where(PhotoRow.id > after)
         with session_scope(self._sessions) as session:
             rows = session.scalars(query.order_by(PhotoRow.id).limit(limit)).all()
-            return [_draft(row) for row in rows]
+            return [draft_of(row) for row in rows]
 
     # Writing
 
@@ -200,7 +149,7 @@ class Catalogue:
         with session_scope(self._sessions, is_durable=is_durable) as session:
             # Rows as parameters and not as one long VALUES: compiled once, sent in a pipeline.
             if photos:
-                session.execute(_WRITE_PHOTO, [_values(photo) for photo in photos])
+                session.execute(_WRITE_PHOTO, [values_of(photo) for photo in photos])
             if sources:
                 session.execute(
                     _WRITE_SOURCE,
@@ -287,13 +236,13 @@ class Catalogue:
         if not ids:
             return {}
         with session_scope(self._sessions) as session:
-            rows = session.execute(select(*_FACTS).where(PhotoRow.id.in_(ids))).all()
-        return {row.id: _fact(row) for row in rows}
+            rows = session.execute(select(*FACT_COLUMNS).where(PhotoRow.id.in_(ids))).all()
+        return {row.id: fact_of(row) for row in rows}
 
     def newest(self, *, batch: int = 2000) -> Generator[list[PhotoFact]]:
         """Indexed photos, newest first, those without a time last, in batches."""
         query = (
-            select(*_FACTS)
+            select(*FACT_COLUMNS)
             .where(PhotoRow.state == str(PhotoState.INDEXED))
             .order_by(PhotoRow.captured_at.desc().nulls_last(), PhotoRow.id)
         )
@@ -301,11 +250,11 @@ class Catalogue:
             # The cursor is closed with the generator, also by a caller who has seen enough.
             with connection.execution_options(yield_per=batch).execute(query) as stream:
                 for rows in stream.partitions():
-                    yield [_fact(row) for row in rows]
+                    yield [fact_of(row) for row in rows]
 
     def export_rows(self, *, dataset: str | None = None) -> Iterator[dict[str, Any]]:
         """Every photo as a flat mapping, in order of path, a stream."""
-        query = select(*_EXPORT).order_by(PhotoRow.uri)
+        query = select(*EXPORT_COLUMNS).order_by(PhotoRow.uri)
         if dataset is not None:
             query = query.where(PhotoRow.dataset == dataset)
         with translated_errors(), self._engine.connect() as connection:
@@ -383,119 +332,10 @@ def _upsert(table: type[PhotoRow] | type[SourceRow], key: str, *fixed: str) -> A
 _WRITE_PHOTO = _upsert(PhotoRow, "id", "sha256", "attempts")
 _WRITE_SOURCE = _upsert(SourceRow, "uri")
 
-_FACTS = (
-    PhotoRow.id,
-    PhotoRow.uri,
-    PhotoRow.lat,
-    PhotoRow.lon,
-    PhotoRow.city,
-    PhotoRow.region,
-    PhotoRow.country_name,
-    PhotoRow.country,
-    PhotoRow.captured_at,
-    PhotoRow.dataset,
-    PhotoRow.author,
-    PhotoRow.license,
-    PhotoRow.caption,
-)
-
-_EXPORT = (
-    PhotoRow.uri.label("path"),
-    PhotoRow.lat,
-    PhotoRow.lon,
-    PhotoRow.captured_at,
-    PhotoRow.dataset,
-    PhotoRow.country,
-    PhotoRow.region,
-    PhotoRow.city,
-    PhotoRow.state,
-    PhotoRow.label_source,
-    PhotoRow.author,
-    PhotoRow.license,
-    PhotoRow.caption,
-    PhotoRow.error,
-    PhotoRow.sha256,
-)
-
 
 def _advance(ids: Collection[UUID], state: PhotoState) -> Any:
     return (
         update(PhotoRow)
         .where(PhotoRow.id.in_(ids))
         .values(state=str(state), error=None, updated_at=func.now())
-    )
-
-
-def _values(photo: PhotoDraft) -> dict[str, Any]:
-    label, place = photo.label, photo.place
-    return {
-        "id": photo.id,
-        "sha256": photo.sha256,
-        "uri": photo.uri,
-        "size_bytes": photo.size_bytes,
-        "width": photo.width,
-        "height": photo.height,
-        "lat": None if label is None else label.coordinate.lat,
-        "lon": None if label is None else label.coordinate.lon,
-        "label_source": None if label is None else str(label.source),
-        "captured_at": photo.captured_at,
-        "author": photo.author,
-        "license": photo.license,
-        "caption": photo.caption,
-        "camera": photo.camera,
-        "country": None if place is None else place.country,
-        "country_name": None if place is None else place.country_name,
-        "region": None if place is None else place.region,
-        "city": None if place is None else place.city,
-        "dataset": photo.dataset,
-        "attributes": dict(photo.attributes),
-        "state": str(photo.state),
-        "error": photo.error,
-    }
-
-
-def _draft(row: PhotoRow) -> PhotoDraft:
-    label = None
-    if row.lat is not None and row.lon is not None and row.label_source is not None:
-        label = Label(Coordinate(row.lat, row.lon), LabelSource(row.label_source))
-    return PhotoDraft(
-        id=row.id,
-        sha256=row.sha256,
-        uri=row.uri,
-        size_bytes=row.size_bytes,
-        state=PhotoState(row.state),
-        width=row.width,
-        height=row.height,
-        label=label,
-        place=_place(row),
-        captured_at=row.captured_at,
-        author=row.author,
-        license=row.license,
-        caption=row.caption,
-        camera=row.camera,
-        dataset=row.dataset,
-        attributes=row.attributes,
-        error=row.error,
-    )
-
-
-def _place(row: Any) -> Place | None:
-    if row.country is None:
-        return None
-    return Place(row.country, row.country_name or row.country, row.region, row.city)
-
-
-def _fact(row: Any) -> PhotoFact:
-    place = _place(row)
-    return PhotoFact(
-        id=row.id,
-        path=row.uri,
-        coordinate=None if row.lat is None else Coordinate(row.lat, row.lon),
-        place="" if place is None else str(place),
-        country=row.country,
-        captured_at=row.captured_at,
-        dataset=row.dataset,
-        author=row.author,
-        license=row.license,
-        caption=row.caption,
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from geosearch.catalogue.repository import KnownPhoto, KnownSource
+from geosearch.catalogue.drafts import KnownPhoto, KnownSource
 from geosearch.ingest.decisions import Outcome, decide_known
 from geosearch.ingest.parts import Observer, Parts, timing
 from geosearch.ingest.reader import PhotoReader

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from geosearch.catalogue.repository import KnownPhoto, PhotoDraft
+from geosearch.catalogue.drafts import KnownPhoto, PhotoDraft
 from geosearch.ingest.sources import Claims, Content, PhotoSource
 from geosearch.records import Label, LabelSource, PhotoState, photo_id
 

@@ -15,7 +15,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from geosearch.catalogue.repository import PhotoDraft
+from geosearch.catalogue.drafts import PhotoDraft
 from geosearch.errors import UnreadableImage
 from geosearch.ingest.decisions import Outcome
 from geosearch.ingest.parts import Observer, Parts, Pixels, Settled, timing

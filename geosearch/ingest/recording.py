@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from geosearch.catalogue.repository import SourceDraft
+from geosearch.catalogue.drafts import SourceDraft
 from geosearch.ingest.arrivals import CHUNK_SOURCES, Look, as_of_now
 from geosearch.ingest.decisions import Decision, Outcome, decide_known, decide_new
 from geosearch.ingest.parts import Observer, Parts, timing
