@@ -222,3 +222,6 @@ def assert_in_order(services: Services, *, photos: int, failed: int = 0) -> None
         str(ColorGridEmbedder().identity): photos - failed
     }
     assert services.intake.counts()["waiting"] == 0
+    compared = services.reconciler.run(mend=False)  # what `geosearch reconcile --dry-run` runs
+    assert compared.is_clean, compared
+    assert (compared.photos, compared.points) == (photos - counts["unreadable"], photos - failed)
