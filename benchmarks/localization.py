@@ -117,8 +117,7 @@ def errors_of(reranker: Reranker, found: Questions) -> dict[str, NDArray[np.floa
 def radii(reranker: Reranker, found: Questions, level: int) -> NDArray[np.float64]:
     """Stated radii (q,) of the re-ranker's answers."""
     probabilities = reranker.probabilities(found.features[chosen_places(reranker, found)])
-    stated = [reranker.radius_km(row, level) for row in probabilities]
-    return np.array([np.nan if one is None else one for one in stated])
+    return np.array([reranker.radius_km(row, level) for row in probabilities], dtype=np.float64)
 
 
 def measure(features: FeatureSet, seed: int) -> list[dict[str, Any]]:
@@ -149,6 +148,9 @@ def measure(features: FeatureSet, seed: int) -> list[dict[str, Any]]:
             if near.any():  # without a hit of the nearest photo there is no ratio to it
                 row["ratio_25_km"] = _figures(bootstrap.ratio(100.0 * (error <= 25.0), near))
             table.append(row)
+        table[-1]["blocks"] = reranker.about["blocks"]
+        if reranker.conformal is None:  # too few blocks: it states no probability and no radius
+            continue
         error = errors[RERANKER][kind]
         for level in LEVELS:
             radius = radii(reranker, found, level)[kind]

@@ -130,8 +130,9 @@ def show_prediction(prediction: Prediction) -> None:
     else:
         click.echo(
             f"  half the support lies within {kilometres(best.radius_km[50])}, "
-            f"90 % within {kilometres(best.radius_km[90])} (not calibrated: "
-            f"`geosearch train reranker`); {best.share:.0%} is for this place"
+            f"90 % within {kilometres(best.radius_km[90])} (not calibrated: it takes "
+            f"`geosearch train reranker` on photos in 100 blocks of one degree); {best.share:.0%} "
+            "is for this place"
         )
     for evidence in best.evidence[:3]:
         click.echo(f"  because of {evidence.photo.path} ({evidence.score:.3f})")

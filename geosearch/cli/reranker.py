@@ -33,7 +33,8 @@ def reranker(
 
     Photos are located as if they, or all photos around them, were not in the index: whole blocks of
     one degree are held out, and photos by the same author at the same spot. The result belongs to
-    the encoder in use; `geosearch locate` takes it from then on.
+    the encoder in use; `geosearch locate` takes it from then on. Calibration takes photos in 100
+    blocks of one degree; with fewer, answers are ranked but no probability is stated.
     """
     from geosearch.client.reranking import train_reranker_of
     from geosearch.services import Services
@@ -61,5 +62,9 @@ def reranker(
     for name, value in document.items():
         click.echo(f"{name:>16}  {value}")
     if found.conformal is None:
-        note("too few answers to calibrate radii; they stay those of the neighbours' spread")
+        note(
+            f"not calibrated: calibration takes {found.about['blocks_needed']} blocks of one "
+            f"degree, there are {found.about['blocks']}; places are ranked, radii stay those of "
+            "the neighbours' spread, and no probability is stated"
+        )
     return 0

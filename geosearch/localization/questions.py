@@ -152,8 +152,14 @@ class _Asker:
         return np.asarray(hidden)
 
     def prior(self, row: int, *, is_known: bool) -> GalleryPrior:
-        """Photos by cell without those that the question may not find."""
-        gone = np.flatnonzero(self.hidden(row, is_known=is_known))
+        """Photos by cell, without the block of a question of the unknown kind.
+
+        Of a known place nothing is taken out, not even the photo asked: where all places have as
+        many photos, one fewer would point at the right one.
+        """
+        if is_known:
+            return self._prior
+        gone = np.flatnonzero(self.hidden(row, is_known=False))
         return self._prior.without(Counter(self._cells[at] for at in gone.tolist()))
 
     def pool(self, row: int, *, is_known: bool) -> Pool | None:

@@ -47,21 +47,21 @@ class GalleryPrior:
 
     Args:
         counts: (row, column, photos) of cells of `CELL_DEG`, as floor of lat and lon over it.
-        without: cells whose photos are left out again, as those a question may not find.
     """
 
-    def __init__(
-        self, counts: Iterable[tuple[int, int, int]], without: Mapping[tuple[int, int], int] = {}
-    ) -> None:
+    def __init__(self, counts: Iterable[tuple[int, int, int]]) -> None:
         self._counts = {(row, column): count for row, column, count in counts}
-        self._without = without
-        self._total = max(1, sum(self._counts.values()) - sum(without.values()))
+        self._without: Mapping[tuple[int, int], int] = {}
+        self._total = max(1, sum(self._counts.values()))
 
     def without(self, cells: Mapping[tuple[int, int], int]) -> GalleryPrior:
-        """The same gallery less so many photos of some cells."""
+        """The same gallery less so many photos of some cells.
+
+        They still count in the whole of which these are parts: a smaller whole would lift every
+        other place, and so tell a re-ranker in training that the right one is not there.
+        """
         other = GalleryPrior(())
-        other._counts, other._without = self._counts, cells
-        other._total = max(1, self._total - sum(cells.values()))
+        other._counts, other._without, other._total = self._counts, cells, self._total
         return other
 
     def __call__(self, coordinates: Sequence[Coordinate]) -> NDArray[np.float64]:

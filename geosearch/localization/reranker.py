@@ -23,13 +23,17 @@ from geosearch.localization.metric import PlaceMetric
 from geosearch.localization.pool import FUSED, LEARNED
 from geosearch.localization.ranking import FEATURES
 
-FORMAT = 1
+FORMAT = 2
 BANDS_KM = (1.0, 25.0, 200.0, 750.0, 2500.0, 5000.0, 10000.0)
 """Distances whose probabilities are learned; the last two only shape wide radii."""
 
 REPORTED_KM = BANDS_KM[:5]
 NEAREST_KM = 0.05
 """Radii begin here: GPS of phones is off by tens of metres."""
+
+REACH = 4.0
+"""Standard deviations at which features are cut off: nothing was learned beyond them, and one value
+that no photo of the training had must not outvote all others."""
 
 _LEARNED_IN_CITY = FEATURES.index(f"{LEARNED}_log_rank_in_city")
 _FUSED_IN_CITY = FEATURES.index(f"{FUSED}_log_rank_in_city")
@@ -69,9 +73,11 @@ class Reranker:
         sharpness: (bands,) and `shift` (bands,): what calibration makes of the best place's
             log-odds, which are too sure of themselves because the best was chosen.
         shift: (bands,).
-        conformal: for radii; None where there were too few photos to calibrate.
+        conformal: for radii; None where the photos lay in too few blocks to calibrate, and then
+            its probabilities put places in order but are not to be shown.
         metric: for the channel `learned`; None where nothing could be learned.
-        about: what it was trained on, for people.
+        about: what it was trained on, for people; `blocks` is how many blocks of one degree the
+            photos asked lay in, `blocks_needed` how many calibration takes.
     """
 
     encoder: str
@@ -107,7 +113,7 @@ class Reranker:
 
     def log_odds(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Before calibration, (n, bands)."""
-        standard = np.nan_to_num((features - self.mean) / self.scale, nan=0.0)
+        standard = standardized(features, self.mean, self.scale)
         return np.asarray(standard @ self.coefficients.T + self.intercepts, dtype=np.float64)
 
     def radius_km(self, probabilities: NDArray[np.float64], level: int) -> float | None:
@@ -124,6 +130,17 @@ class Reranker:
         wanted = self.conformal.quantiles[level]
         heights = np.concatenate([[0.0], probabilities, [1.0]])
         return float(10.0 ** np.interp(wanted, heights, _LOG_KM))
+
+
+def standardized(
+    features: NDArray[np.float64], mean: NDArray[np.float64], scale: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Features (n, f) in standard deviations (f,) from their mean (f,), cut off at `REACH`.
+
+    Absent ones count as their mean.
+    """
+    standard = np.nan_to_num((features - mean) / scale, nan=0.0)
+    return np.asarray(np.clip(standard, -REACH, REACH), dtype=np.float64)
 
 
 _LOG_KM = np.log10(np.array([NEAREST_KM, *BANDS_KM, HALF_EARTH_KM]))

@@ -2,7 +2,7 @@
 
 Two ways to score. Without a trained re-ranker the rule: the modes of the density of all voices,
 every channel counting alike (`candidates.find_places`), radii from the spread of the support. With
-one: its probabilities, and radii that held-out photos have calibrated.
+one: its order, and probabilities and radii once held-out photos have calibrated them.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def ranked_entries(
                 coordinate=where[at],
                 members=tuple(members.tolist()),
                 share=float(pool.voices[members].sum()),
-                within=_within(probabilities[at]),
+                within=_within(reranker, probabilities[at]),
                 radius_km=_radii(pool, where[at], reranker, probabilities[at], floor_km),
                 origins=pool.places[at].origins,
             )
@@ -135,7 +135,9 @@ def with_facts(candidates: Sequence[Candidate], complete: Complete) -> tuple[Can
     )
 
 
-def _within(probabilities: NDArray[np.float64]) -> dict[int, float]:
+def _within(reranker: Reranker, probabilities: NDArray[np.float64]) -> dict[int, float]:
+    if reranker.conformal is None:
+        return {}
     reported = dict(zip(BANDS_KM, probabilities.tolist(), strict=True))
     return {int(band): reported[band] for band in REPORTED_KM}
 

@@ -35,10 +35,10 @@ def modes(pool: Pool, entries: Sequence[Entry]) -> tuple[str, Coordinate]:
 def ranking(pool: Pool, entries: Sequence[Entry]) -> tuple[str, Coordinate]:
     """What the re-ranker says."""
     best = entries[0]
+    sure = f", is right within 25 km with {best.within[25]:.0%}" if best.within else ""
     return (
         f"{len(pool.places)} places from {', '.join(pool.channels)}; the best, found by "
-        f"{', '.join(best.origins)}, is right within 25 km with {best.within[25]:.0%}; "
-        f"{len(entries) - 1} alternatives"
+        f"{', '.join(best.origins)}{sure}; {len(entries) - 1} alternatives"
     ), best.coordinate
 
 
@@ -55,10 +55,18 @@ def uncertainty(best: Candidate, reranker: Reranker | None) -> tuple[str, str, C
         )
     return (
         "uncertainty",
-        f"not calibrated (run `geosearch train reranker`): half the support lies within "
+        f"not calibrated ({_why_uncalibrated(reranker)}): half the support lies within "
         f"{radius_km[50]:.3g} km, 90 % within {radius_km[90]:.3g} km",
         best.coordinate,
     )
+
+
+def _why_uncalibrated(reranker: Reranker | None) -> str:
+    """What it would take to calibrate."""
+    if reranker is None:
+        return "run `geosearch train reranker`"
+    blocks, needed = reranker.about["blocks"], reranker.about["blocks_needed"]
+    return f"calibration takes {needed} blocks of one degree, there are {blocks}"
 
 
 def why_nothing(

@@ -1,6 +1,7 @@
 """The learned re-ranker: pool, features, training on held-out blocks, calibration, its file."""
 
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -13,13 +14,23 @@ from geosearch.localization.metric import learn_metric
 from geosearch.localization.pool import FUSED, GPS, LEARNED, Pointer, Pool
 from geosearch.localization.questions import TrainingGallery, ask
 from geosearch.localization.ranking import FEATURES, GalleryPrior, cell_of, place_features
-from geosearch.localization.reranker import distribution_at, load_reranker, save_reranker
-from geosearch.localization.reranker_training import chosen_places, train_reranker
+from geosearch.localization.reranker import (
+    REACH,
+    distribution_at,
+    load_reranker,
+    save_reranker,
+)
+from geosearch.localization.reranker_training import (
+    CALIBRATION_BLOCKS,
+    chosen_places,
+    train_reranker,
+)
 from geosearch.records import PhotoFact, photo_id
 
 LUND, PARIS = Coordinate(55.705, 13.193), Coordinate(48.857, 2.352)
+PRIOR = FEATURES.index("log_prior")
 DIM = 25  # no multiple of 3: one block
-CITIES, SPOTS, VIEWS = 40, 3, 4
+CITIES, SPOTS, VIEWS = 110, 3, 4
 
 
 def fact(name, coordinate, author=None, country=None):
@@ -32,12 +43,12 @@ def neighbor(name, coordinate, score, **more):
     return Neighbor(fact(name, coordinate, **more), score)
 
 
-def made_up_gallery(seed=0, authors=False):
+def made_up_gallery(seed=0, authors=False, cities=CITIES):
     """Spots in cities with a look of their own, drowned by what has nothing to do with place."""
     rng = np.random.default_rng(seed)
     nuisance = np.random.default_rng(99).normal(size=(6, DIM)) * 0.9  # the same in all of them
     vectors, photos, block = [], [], []
-    for city in range(CITIES):
+    for city in range(cities):
         lat, lon = rng.uniform(-60, 60), rng.uniform(-179, 179)
         city_look = rng.normal(size=DIM) * 0.5
         for spot in range(SPOTS):
@@ -61,7 +72,7 @@ def gallery():
 
 @pytest.fixture(scope="module")
 def reranker(gallery):
-    return train_reranker(gallery, encoder="made-up", questions=240)
+    return train_reranker(gallery, encoder="made-up", questions=400)
 
 
 def test_channels_are_merged_within_a_kilometre_and_keep_where_a_place_comes_from():
@@ -111,7 +122,7 @@ def test_a_prior_counts_the_cells_around_across_the_antimeridian_and_forgets_hid
     prior = GalleryPrior(counts)
     assert prior([Coordinate(10.1, -179.95)]).tolist() == [5000.0]
     hidden = prior.without({cell_of(50.0, 0.0): 10})
-    assert hidden([Coordinate(10.1, 179.9), Coordinate(50.0, 0.0)]).tolist() == [10_000.0, 0.0]
+    assert hidden([Coordinate(10.1, 179.9), Coordinate(50.0, 0.0)]).tolist() == [5000.0, 0.0]
 
 
 def test_the_metric_finds_the_right_place_where_plain_cosines_do_not(gallery):
@@ -139,16 +150,80 @@ def test_photos_that_share_no_place_teach_no_metric(gallery):
     assert learn_metric(gallery.vectors, np.arange(len(gallery.photos))) is None
 
 
-def test_questions_of_the_unknown_kind_find_nothing_of_their_block(gallery):
-    found = ask(gallery, np.array([0, 5, 100]), None)
+def test_questions_of_the_unknown_kind_find_nothing_of_their_block():
+    found = ask(made_up_gallery(cities=40), np.array([0, 5, 100]), None)
     nearest_km = [found.error_km[found.question == q].min() for q in range(len(found.row))]
     assert found.is_known.tolist() == [True, False] * 3
     assert max(nearest_km[0::2]) < 10.0
     assert min(nearest_km[1::2]) > 10.0
 
 
+def test_the_prior_of_a_known_place_is_that_of_the_whole_gallery_the_photo_asked_included():
+    gallery = made_up_gallery(cities=40)
+    counts = Counter(cell_of(one.coordinate.lat, one.coordinate.lon) for one in gallery.photos)
+    whole = GalleryPrior((row, column, n) for (row, column), n in counts.items())
+    asked = np.array([0, 5, 100])
+    found = ask(gallery, asked, None, neighbors=500)
+    at_the_truth = found.is_known[found.question] & (found.error_km < 0.5)
+    assert at_the_truth.sum() == len(asked)
+    truths = [gallery.photos[row].coordinate for row in asked]
+    assert found.features[at_the_truth, PRIOR] == pytest.approx(np.log1p(whole(truths)))
+
+
+def test_no_prior_tells_whether_the_right_place_is_in_the_gallery(gallery):
+    """Every city has as many photos: a prior that varies with the question gives it away."""
+    found = ask(gallery, np.arange(0, len(gallery.photos), 40), None)
+    known = found.is_known[found.question]
+    of_known, of_unknown = np.unique(found.features[known, PRIOR]), found.features[~known, PRIOR]
+    assert set(of_unknown) <= set(of_known)
+
+
+def test_features_beyond_what_was_learned_from_are_cut_off(reranker):
+    features = np.tile(reranker.mean, (2, 1))
+    for column in range(len(FEATURES)):
+        features[0, column] = reranker.mean[column] + REACH * reranker.scale[column]
+        features[1, column] = reranker.mean[column] + 1000.0 * reranker.scale[column]
+        odds = reranker.log_odds(features)
+        assert odds[1] == pytest.approx(odds[0])
+        features[:, column] = reranker.mean[column]
+
+
+def test_photos_of_fewer_blocks_than_calibration_takes_are_ranked_but_nothing_is_stated():
+    few = made_up_gallery(cities=CALIBRATION_BLOCKS - 1)
+    reranker = train_reranker(few, encoder="made-up", questions=600)
+    assert reranker.conformal is None
+    assert (reranker.about["blocks"], reranker.about["blocks_needed"]) == (99, 100)
+    found, _ = located(reranker, few, 17, settings=LocatorSettings(max_spread_km=None))
+    assert not found.is_calibrated
+    assert found.best.within == {}
+    assert set(found.best.radius_km) == {50, 90}
+    ranking, uncertainty = found.steps[-2:]
+    assert "25 km" not in ranking.summary
+    assert "calibration takes 100 blocks of one degree, there are 99" in uncertainty.summary
+
+
+def test_answers_that_were_all_right_do_not_make_a_certainty():
+    """Twelve cities so unlike each other that every known photo is placed right."""
+    rng = np.random.default_rng(0)
+    looks = np.eye(DIM)[:12]
+    city = np.repeat(np.arange(12), 8)
+    vectors = looks[city] + 0.01 * rng.normal(size=(len(city), DIM))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    photos = tuple(
+        fact(f"{row}", Coordinate(-50.0 + 9.0 * at, 10.0 * at + 0.001 * row))
+        for row, at in enumerate(city.tolist())
+    )
+    gallery = TrainingGallery(vectors.astype(np.float32), None, photos, city)
+    reranker = train_reranker(gallery, encoder="made-up")
+    found = ask(gallery, np.arange(len(city)), reranker.metric)
+    answers = chosen_places(reranker, found)
+    assert (found.error_km[answers][found.is_known] <= 25.0).all()
+    stated = reranker.probabilities(found.features[answers])
+    assert stated[:, 1].max() < 0.995
+
+
 def test_photos_of_the_same_author_at_the_same_spot_are_not_found_either():
-    gallery = made_up_gallery(authors=True)
+    gallery = made_up_gallery(authors=True, cities=40)
     asked = ask(gallery, np.array([0]), None, neighbors=500)
     at_the_spot = FEATURES.index("log_photos")
     spot = np.flatnonzero(asked.error_km[asked.question == 0] < 0.5)

@@ -35,7 +35,9 @@ def test_a_collection_trains_its_re_ranker_and_locates_with_it_from_then_on(
     assert told[-1] == (66, 66)
     assert reranker.encoder == str(services.embedder.identity)
     (after,) = geosearch.locate(asked)
-    assert after.is_calibrated
+    assert "re-ranking" in [step.name for step in after.steps]
+    assert not after.is_calibrated
+    assert "takes 100 blocks of one degree, there are 22" in after.steps[-1].summary
     assert after.best.coordinate.distance_km(before.best.coordinate) < 1.0
     assert all(item.photo.path.startswith("/") for item in after.best.evidence)
     assert len(after.negatives) == 5
