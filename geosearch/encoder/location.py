@@ -80,7 +80,10 @@ def geoclip_anchors(count: int) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What a forward pass multiplies with: the modules, or their copies in a faster format."""
+    """What a forward pass multiplies with: the modules, or their copies in a faster format.
+
+    `keys_values` are those of all anchors where weights stay as they are, and None in training.
+    """
 
     capsules: nn.ModuleList
     mixer: ScaleTransformer | None
@@ -191,7 +194,7 @@ class LocationEncoder(nn.Module):
         """
         lat_lon = checked_degrees(lat_lon)
         if self.training or torch.is_grad_enabled():
-            return self._encode(lat_lon, self._parts())
+            return self._encode(lat_lon, _Parts(self.capsules, self.mixer, self.attention, None))
         parts = self._prepared()
         return torch.cat([self._encode(chunk, parts) for chunk in torch.split(lat_lon, CHUNK)])
 
@@ -294,17 +297,19 @@ class LocationEncoder(nn.Module):
         features = tokens.sum(dim=1, dtype=torch.float32)  # (n, embed_dim)
         if parts.mixer is not None:
             features = features + parts.mixer(tokens)
-        if parts.attention is not None and parts.keys_values is not None:
+        if parts.attention is not None:
             distances_km, nearest = self.nearest_anchors(lat_lon)  # (n, k), (n, k)
-            keys, values = (part[nearest] for part in parts.keys_values)  # (n, k, n_heads, d_head)
+            keys_values = parts.keys_values
+            if keys_values is None:  # only of the anchors that are heard: a batch hears few
+                heard, nearest = torch.unique(nearest, return_inverse=True)  # (m,), (n, k)
+                keys_values = parts.attention.keys_values(self.anchor_features[heard])
+            keys, values = (part[nearest] for part in keys_values)  # (n, k, n_heads, d_head)
             spacings = distances_km / self.anchor_spacing_km
             features = features + parts.attention(features.to(dtype), keys, values, spacings)
         return features
 
-    def _parts(self, dtype: torch.dtype | None = None) -> _Parts:
-        source = self
-        if dtype is not None and dtype != torch.float32:
-            source = copy.deepcopy(self).to(dtype)
+    def _parts(self, dtype: torch.dtype) -> _Parts:
+        source = self if dtype == torch.float32 else copy.deepcopy(self).to(dtype)
         capsules, mixer, attention = source.capsules, source.mixer, source.attention
         keys_values = None
         if attention is not None:

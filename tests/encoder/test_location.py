@@ -373,6 +373,35 @@ def test_anchors_are_prepared_once_for_many_calls(monkeypatch: pytest.MonkeyPatc
     assert len(calls) == 1
 
 
+def test_training_prepares_only_the_anchors_that_are_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoder = _awake(LocationEncoder(SMALL)).train()
+    assert encoder.attention is not None
+    lat_lon = _anywhere(4)
+    prepared: list[Tensor] = []
+    original = encoder.attention.keys_values
+    monkeypatch.setattr(
+        encoder.attention,
+        "keys_values",
+        lambda anchors: (prepared.append(anchors), original(anchors))[1],
+    )
+
+    def gradients(features: Tensor) -> list[Tensor]:
+        return list(torch.autograd.grad(features.square().sum(), list(encoder.parameters())))
+
+    features = encoder(lat_lon)
+    heard = encoder.nearest_anchors(lat_lon)[1].unique()
+    assert len(heard) < SMALL.anchors
+    assert torch.equal(prepared[0], encoder.anchor_features[heard])
+    with torch.no_grad():
+        torch.testing.assert_close(features.detach(), encoder.eval()(lat_lon), atol=1e-6, rtol=0.0)
+    whole = encoder._encode(lat_lon, encoder._parts(torch.float32))
+    assert len(prepared[-1]) == SMALL.anchors
+    for ours, theirs in zip(gradients(features), gradients(whole), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
 def test_refreshed_anchors_say_what_the_scales_say_now() -> None:
     encoder = LocationEncoder(SMALL).eval()
     with torch.no_grad():
