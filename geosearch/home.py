@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from types import TracebackType
 
 from filelock import FileLock, Timeout
 
+from geosearch.closing import Closing
 from geosearch.errors import ConfigError, HomeLocked, IncompatibleHome
 
 FORMAT = 1
 """Raised when an older version could not read what this one writes."""
 
 
-class Home:
+class Home(Closing):
     """GEOSEARCH_HOME, held by this process until `close`.
 
     The embedded engines allow one opener each, so the whole directory has one holder at a time.
@@ -66,17 +66,6 @@ class Home:
     def close(self) -> None:
         """Let go of the directory; harmless when called twice."""
         self._lock.release()
-
-    def __enter__(self) -> Home:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _check_format(self) -> None:
         marker = self.path / "home.json"

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from geosearch.addresses import AllowedAddresses
@@ -17,6 +16,7 @@ from geosearch.catalogue.leases import Leases, Runs
 from geosearch.catalogue.pace import Pace, pace
 from geosearch.catalogue.repository import Catalogue
 from geosearch.catalogue.session import migrate, open_engine
+from geosearch.closing import Closing
 from geosearch.errors import StoreError
 from geosearch.home import Home
 from geosearch.settings import Settings
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from geosearch.places import Gazetteer
 
 
-class Services:
+class Services(Closing):
     """Parts of one process, each opened when first asked for and all closed together.
 
     Args:
@@ -54,17 +54,6 @@ class Services:
     def close(self) -> None:
         """Close everything that was opened, in reverse order; harmless when called twice."""
         self._open.close()
-
-    def __enter__(self) -> Services:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @cached_property
     def home(self) -> Home:

@@ -14,8 +14,8 @@ WORKERS = Path(__file__).parent.parent / "workers"
 
 ROWS: dict[str, int] = {
     # row 0: words
-    "errors": 0, "addresses": 0, "geo": 0, "rings": 0, "geojson": 0, "areas": 0, "records": 0,
-    "settings": 0,
+    "errors": 0, "addresses": 0, "closing": 0, "geo": 0, "rings": 0, "geojson": 0, "areas": 0,
+    "records": 0, "settings": 0,
     # row 1: adapters and pure parts
     "home": 1, "times": 1, "exif": 1, "xmp": 1, "gps": 1, "formats": 1, "images": 1,
     "metadata": 1, "places": 1, "encoder": 1, "store": 1, "catalogue": 1, "exports": 1,

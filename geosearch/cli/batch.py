@@ -10,10 +10,10 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from geosearch import exports
+from geosearch.closing import Closing
 from geosearch.encoder.drafts import drafted_file
 from geosearch.errors import ConfigError, InvalidInput
 from geosearch.exports.reading import prediction_from_dict
@@ -24,7 +24,7 @@ FORMATS = {".csv": "csv", ".geojson": "geojson", ".kml": "kml", ".json": "json"}
 FORMAT = 1
 
 
-class Journal:
+class Journal(Closing):
     """What has been answered so far for one output file.
 
     A line is written at once or not at all as far as a reader can tell: a last line without its
@@ -97,17 +97,6 @@ class Journal:
     def close(self) -> None:
         """Let go of the journal; harmless when called twice."""
         self._file.close()
-
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _recovered(self) -> dict[str, Any] | None:
         """The first line of an earlier run, its torn last line cut off; None if there is none."""

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -16,6 +15,7 @@ from geosearch import criteria, retrieval
 from geosearch.client.arguments import Place, as_paths, coordinate_of, image_bytes, photo_sources
 from geosearch.client.locating import locator_of
 from geosearch.client.queries import fused_query
+from geosearch.closing import Closing
 from geosearch.criteria import PathLike, When
 from geosearch.errors import ConfigError, InvalidInput, UnreadableImage
 from geosearch.ingest.folders import scan
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class GeoSearch:
+class GeoSearch(Closing):
     """A collection of photos to fill, search and locate with.
 
     Args:
@@ -59,17 +59,6 @@ class GeoSearch:
     def close(self) -> None:
         """Close every engine; harmless when called twice."""
         self.services.close()
-
-    def __enter__(self) -> GeoSearch:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def ingest(
         self,

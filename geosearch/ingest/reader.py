@@ -13,10 +13,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from geosearch.addresses import AllowedAddresses
+from geosearch.closing import Closing
 from geosearch.errors import UnreadableImage
 from geosearch.ingest.archives import Archive, Member
 from geosearch.ingest.sources import (
@@ -51,7 +51,7 @@ class ReadLimits:
     allowed: AllowedAddresses = AllowedAddresses()
 
 
-class PhotoReader:
+class PhotoReader(Closing):
     """Reads sources within limits; close it, or use it in a `with`."""
 
     def __init__(self, limits: ReadLimits = ReadLimits()) -> None:  # frozen
@@ -68,17 +68,6 @@ class PhotoReader:
             self._open.close()
             self._web = self._objects = None
             self._archives.clear()
-
-    def __enter__(self) -> PhotoReader:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def read(self, source: PhotoSource) -> Content:
         """The bytes of a source and what they say.

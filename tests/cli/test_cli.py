@@ -10,35 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.command_line import Run
 
-from geosearch import services as services_module
 from geosearch.catalogue.session import is_known_revision
 from geosearch.cli import COMMANDS, main
 from geosearch.encoder.fakes import ColorGridEmbedder
 
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(
-    tmp_path: Path,
-    database_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Run:
-    """Run a command line in this process on real engines: exit code, stdout, stderr."""
-    monkeypatch.setenv("GEOSEARCH_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("GEOSEARCH_DATABASE_URL", database_url)
-    monkeypatch.setattr(services_module, "_load_embedder", lambda _: ColorGridEmbedder())
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as exit_:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        assert isinstance(exit_.value.code, int)
-        return exit_.value.code, captured.out, captured.err
-
-    return run
+pytestmark = pytest.mark.usefixtures("own_home")
 
 
 def _json(result: tuple[int, str, str]) -> Any:

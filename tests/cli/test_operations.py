@@ -1,39 +1,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
+from support.command_line import Run
 
-from geosearch import services as services_module
-from geosearch.cli import main
-from geosearch.encoder.fakes import ColorGridEmbedder
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(
-    tmp_path: Path,
-    database_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Run:
-    """Run a command line in this process on real engines: exit code, stdout, stderr."""
-    monkeypatch.setenv("GEOSEARCH_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("GEOSEARCH_DATABASE_URL", database_url)
-    monkeypatch.setattr(services_module, "_load_embedder", lambda _: ColorGridEmbedder())
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as exit_:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        assert isinstance(exit_.value.code, int)
-        return exit_.value.code, captured.out, captured.err
-
-    return run
+pytestmark = pytest.mark.usefixtures("own_home")
 
 
 def test_reconcile_says_what_differs_and_mends_it(

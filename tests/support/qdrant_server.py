@@ -17,13 +17,13 @@ import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.request import Request, urlopen
 
 from pydantic import ValidationError
 from qdrant_client.http import models
 
+from geosearch.closing import Closing
 from support.qdrant_collections import Collection, Collections, Refused
 
 Answer = Callable[[Collections, str, bytes], Any]
@@ -226,7 +226,7 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-class QdrantServer:
+class QdrantServer(Closing):
     """The server as a process on a directory; `url` is where it listens."""
 
     def __init__(self, directory: Path) -> None:
@@ -259,17 +259,6 @@ class QdrantServer:
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 stream.close()
-
-    def __enter__(self) -> QdrantServer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def main() -> None:

@@ -1,0 +1,26 @@
+"""What is opened is closed at the end of its `with` block."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Self
+
+
+class Closing(ABC):
+    """Something with a `close` that a `with` block calls, also when an error ends the block."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of everything; harmless when called twice."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
