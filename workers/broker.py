@@ -34,18 +34,24 @@ class Broker:
             some = list(ids[start : start + IDS_PER_MESSAGE])
             self._send(TAKE_IN, EMBED, args=[some], headers=headers or {})
 
-    def settle(self, *, expires_s: float) -> None:
+    def settle(self) -> None:
         """Ask for photos to be mended that were left between catalogue and index."""
-        self._send(SETTLE, INDEX, expires=expires_s)
+        self._ask_once(SETTLE, INDEX)
 
-    def sweep(self, *, expires_s: float) -> None:
-        """Ask for a sweep, unless nobody has time for one before the next."""
-        self._send(SWEEP, MAINTENANCE, expires=expires_s, retry=False)
+    def sweep(self) -> None:
+        """Ask for a sweep.
 
-    def messages(self, queue: str) -> int:
+        Raises:
+            BrokerError: the broker cannot be reached now.
+        """
+        self._ask_once(SWEEP, MAINTENANCE, max_retries=0)
+
+    def messages(self, queue: str, *, max_retries: int = 10) -> int:
         """Messages that wait in a queue, without those that a worker has taken."""
         with _translated(), self._app.connection_for_read() as connection:
-            connection.ensure_connection(max_retries=10, interval_start=0.2, interval_max=3.0)
+            connection.ensure_connection(
+                max_retries=max_retries, interval_start=0.2, interval_max=3.0
+            )
             try:
                 declared = connection.default_channel.queue_declare(queue=queue, passive=True)
             except ChannelError:  # nobody has sent to it or listened to it yet
@@ -55,6 +61,15 @@ class Broker:
     def photos_waiting(self) -> int:
         """Photos that wait to be taken in, to the nearest message."""
         return IDS_PER_MESSAGE * self.messages(EMBED)
+
+    def _ask_once(self, name: str, queue: str, *, max_retries: int = 10) -> None:
+        """Send, unless somebody has asked already: so they do not pile up while all are busy.
+
+        A message's own end of life would not do: clocks of machines differ, and a worker whose
+        clock is ahead throws away what the others ask for.
+        """
+        if self.messages(queue, max_retries=max_retries) == 0:
+            self._send(name, queue, retry=max_retries > 0)
 
     def _send(self, name: str, queue: str, **options: Any) -> None:
         with _translated():

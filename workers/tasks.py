@@ -65,4 +65,4 @@ def sweep(runtime: Runtime) -> None:
             logger.info("%d photos wait that nobody is at work on; asking again", len(lost))
             runtime.broker.enqueue(lost)
     if services.runs.has_stale_photos(older_than_s=STALE_LEASES * lease_s):
-        runtime.broker.settle(expires_s=STALE_LEASES * lease_s)
+        runtime.broker.settle()

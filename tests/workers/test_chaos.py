@@ -7,17 +7,20 @@ on. `CHAOS_PHOTOS` says how many photos there are.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from support.cluster import PHOTOS, Cluster, Valkey, assert_in_order, wait_for
+from support.clocks import Clock, built_clock
+from support.cluster import PHOTOS, Cluster, Postgres, Valkey, assert_in_order, wait_for
+from support.disk import Disk
 from support.qdrant_server import QdrantServer
 from support.worker_process import DEFECT, POISON
 
-from geosearch.catalogue.embedded import EmbeddedPostgres
-from geosearch.catalogue.session import migrate, open_engine
 from geosearch.client import photo_sources
 from geosearch.records import IngestReport
 from workers.broker import Broker, open_broker
@@ -57,13 +60,19 @@ class Ingest:
         wait_for("the run's end", is_over, self.cluster.log)
         return self.producer.report(self.run_id)
 
+    def close(self) -> None:
+        self.broker.close()
+
+
+def _ingest(cluster: Cluster, draw: Draw) -> Ingest:
+    draw(cluster.folder, PHOTOS)
+    return Ingest(cluster)
+
 
 @pytest.fixture
 def ingest(cluster: Cluster, draw: Draw) -> Iterator[Ingest]:
-    draw(cluster.folder, PHOTOS)
-    ingest = Ingest(cluster)
-    yield ingest
-    ingest.broker.close()
+    with closing(_ingest(cluster, draw)) as ingest:
+        yield ingest
 
 
 def _moment(seed: int) -> int:
@@ -210,33 +219,30 @@ def test_messages_that_come_twice_index_nothing_twice(ingest: Ingest) -> None:
     assert ingest.producer.report(ingest.run_id).indexed == PHOTOS
 
 
-@pytest.fixture
-def own_postgres(tmp_path: Path, qdrant: QdrantServer, valkey: Valkey) -> Iterator[Cluster]:
-    server = EmbeddedPostgres(tmp_path / "postgres")
-    engine = open_engine(server.url)
-    migrate(engine)
-    engine.dispose()
-    cluster = Cluster(server.url, qdrant, valkey.url, tmp_path)
-    cluster.postgres = server
-    yield cluster
-    cluster.close()
-    server.close()
+@contextmanager
+def _postgres(directory: Path) -> Iterator[Postgres]:
+    """A server of this test alone, with tables."""
+    server = Postgres(directory)
+    try:
+        yield server
+    finally:
+        server.close()
 
 
-def test_a_restart_of_postgresql_fails_no_photo(own_postgres: Cluster, draw: Draw) -> None:
-    cluster = own_postgres
-    draw(cluster.folder, PHOTOS)
-    ingest = Ingest(cluster)
-    _held(ingest, 9)
-    cluster.worker(before=_moment(9))
-    ingest.at_least(_moment(9))
-    server = cluster.postgres._server
-    server.stop()
-    cluster.hold.unlink()
-    wait_for("a refusal", lambda: "trying again" in cluster.log.read_text(), cluster.log)
-    server.start()
-    _assert_done(ingest)
-    ingest.broker.close()
+def test_a_restart_of_postgresql_fails_no_photo(
+    qdrant: QdrantServer, valkey: Valkey, tmp_path: Path, draw: Draw
+) -> None:
+    with _postgres(tmp_path / "postgres") as server:
+        cluster = Cluster(server.url, qdrant, valkey.url, tmp_path)
+        with closing(cluster), closing(_ingest(cluster, draw)) as ingest:
+            _held(ingest, 9)
+            cluster.worker(before=_moment(9))
+            ingest.at_least(_moment(9))
+            server.stop()
+            cluster.hold.unlink()
+            wait_for("a refusal", lambda: "trying again" in cluster.log.read_text(), cluster.log)
+            server.start()
+            _assert_done(ingest)
 
 
 def test_a_photo_that_kills_its_worker_is_given_up_and_all_others_are_indexed(
@@ -271,6 +277,93 @@ def test_what_was_given_up_is_tried_again_by_retry(ingest: Ingest) -> None:
     assert (report.scanned, report.indexed, report.failed) == (1, 1, 0)
     ingest.run_id = sent.run_id
     ingest.finished()
+
+
+@pytest.mark.parametrize(("seed", "hours"), [(10, 2.0), (11, -30.0)])
+def test_clocks_that_jump_and_differ_cost_no_photo(
+    ingest: Ingest, tmp_path: Path, seed: int, hours: float
+) -> None:
+    library = built_clock(tmp_path)
+    if library is None:
+        pytest.skip("there is no C compiler to build a clock that can be turned")
+    jumping, late = Clock(library, tmp_path / "jumping"), Clock(library, tmp_path / "late")
+    late.turned(-5.0)
+    _held(ingest, seed)
+    ingest.cluster.worker(before=_moment(seed), clock=jumping)
+    killed = ingest.cluster.worker(before=_moment(seed), clock=late)
+    ingest.at_least(_moment(seed))
+    jumping.turned(hours)
+    killed.kill_child()  # what it held is somebody's again when PostgreSQL's clock says so
+    ingest.cluster.hold.unlink()
+    _assert_done(ingest)
+    assert _hours_logged(ingest.cluster.log) >= abs(hours) - 1.0
+
+
+def _hours_logged(log: Path) -> float:
+    """Between the earliest and the latest time that a worker's clock has shown."""
+    times = re.findall(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", log.read_text(), re.MULTILINE)
+    shown = [datetime.fromisoformat(moment) for moment in times]
+    return (max(shown) - min(shown)).total_seconds() / 3600.0
+
+
+@pytest.fixture
+def disk() -> Iterator[Disk]:
+    try:
+        disk = Disk(400)
+    except PermissionError as error:
+        pytest.skip(str(error))
+    yield disk
+    disk.close()
+
+
+def test_a_full_disk_under_the_index_fails_no_photo(
+    database_url: str, valkey: Valkey, disk: Disk, tmp_path: Path, draw: Draw
+) -> None:
+    with QdrantServer(disk.path / "qdrant") as qdrant:
+        cluster = Cluster(database_url, qdrant, valkey.url, tmp_path)
+        with closing(cluster), closing(_ingest(cluster, draw)) as ingest:
+            _held(ingest, 12)
+            cluster.worker(before=_moment(12))
+            ingest.at_least(_moment(12))
+            disk.fill()
+            cluster.hold.unlink()
+            wait_for("a refusal", lambda: "disk is full" in cluster.log.read_text(), cluster.log)
+            disk.make_room()
+            _assert_done(ingest)
+
+
+def test_a_full_disk_under_postgresql_fails_no_photo(
+    qdrant: QdrantServer, valkey: Valkey, disk: Disk, tmp_path: Path, draw: Draw
+) -> None:
+    with _postgres(disk.path / "postgres") as server:
+        cluster = Cluster(server.url, qdrant, valkey.url, tmp_path)
+        with closing(cluster), closing(_ingest(cluster, draw)) as ingest:
+            _held(ingest, 13)
+            cluster.worker(before=_moment(13))
+            ingest.at_least(_moment(13))
+            disk.fill()
+            cluster.hold.unlink()
+            wait_for("a refusal", lambda: "trying again" in cluster.log.read_text(), cluster.log)
+            disk.make_room()
+            if not server.is_running:  # it ends itself when its log finds no room
+                server.start()
+            _assert_done(ingest)
+
+
+def test_a_full_disk_under_a_worker_fails_no_photo(ingest: Ingest, disk: Disk) -> None:
+    _held(ingest, 14)
+    cluster = ingest.cluster
+    cluster.log = disk.path / "workers.log"
+    cluster.environment |= {
+        "GEOSEARCH_HOME": str(disk.path / "home"),
+        "TMPDIR": str(disk.path),
+    }
+    cluster.worker(before=_moment(14))
+    ingest.at_least(_moment(14))
+    disk.fill()
+    cluster.hold.unlink()
+    _assert_done(ingest)
+    assert disk.free_bytes == 0
 
 
 def _add_comment(path: Path, comment: bytes) -> None:
