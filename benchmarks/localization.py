@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from geosearch.evaluation.features import FeatureSet, load_features
 from geosearch.evaluation.metrics import BANDS_KM, Estimate, GroupBootstrap
-from geosearch.evaluation.splits import block_folds, blocks
 from geosearch.geo import Coordinate, haversine_km
 from geosearch.localization.candidates import DensitySettings, find_places, neighbor_weights
 from geosearch.localization.pool import FUSED, LEARNED
@@ -33,6 +32,7 @@ from geosearch.localization.ranking import FEATURES
 from geosearch.localization.reranker import Reranker
 from geosearch.localization.reranker_training import chosen_places, train_reranker
 from geosearch.records import PhotoFact, photo_id
+from geosearch.splits import block_folds, blocks
 
 NEAREST, DENSITY, METRIC, RERANKER = (
     "nearest photo", "density mode (rule)", "nearest under the metric", "re-ranker",

@@ -18,7 +18,7 @@ ROWS: dict[str, int] = {
     "records": 0, "settings": 0,
     # row 1: adapters and pure parts
     "home": 1, "times": 1, "exif": 1, "xmp": 1, "gps": 1, "formats": 1, "images": 1,
-    "metadata": 1, "places": 1, "encoder": 1, "store": 1, "catalogue": 1, "exports": 1,
+    "metadata": 1, "places": 1, "splits": 1, "encoder": 1, "store": 1, "catalogue": 1, "exports": 1,
     "postcards": 1, "worldmap": 1, "lmm": 1, "parquet": 1, "geotags": 1,
     # row 2: use cases
     "ingest": 2, "retrieval": 2, "criteria": 2, "localization": 2, "evaluation": 2,

@@ -147,7 +147,7 @@ def _from_features(options: _Options) -> EvaluationReport:
     from geosearch.evaluation.galleries import FeatureGallery
     from geosearch.evaluation.methods import blind_methods, gallery_methods
     from geosearch.evaluation.settlements import load_settlements
-    from geosearch.evaluation.splits import block_folds, place_folds
+    from geosearch.splits import block_folds, place_folds
 
     if options.features is None:
         raise ConfigError("evaluating features needs the file; add --features FILE.npz")

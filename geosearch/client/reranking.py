@@ -14,7 +14,6 @@ from geosearch.client.locating import POINTERS, sketch
 from geosearch.encoder.fusion import block_of, normalize
 from geosearch.errors import ConfigError
 from geosearch.evaluation.features import load_features
-from geosearch.evaluation.splits import blocks
 from geosearch.geo import Coordinate
 from geosearch.localization.locator import visual_query
 from geosearch.localization.pool import Pointer
@@ -23,6 +22,7 @@ from geosearch.localization.reranker import Reranker, reranker_path, save_rerank
 from geosearch.localization.reranker_training import train_reranker
 from geosearch.records import PhotoFact, photo_id
 from geosearch.services import Services
+from geosearch.splits import blocks
 from geosearch.store.filters import Dataset
 
 MAX_PHOTOS = 12_000
@@ -122,14 +122,16 @@ def _whole_blocks(block: NDArray[np.int64], limit: int, seed: int) -> NDArray[np
 
 
 def _from_features(services: Services, path: Path, dataset: str | None) -> TrainingGallery:
+    from geosearch.encoder.checkpoints import backbone_identity
+
     if services.embedder.identity.heads != "none":
         raise ConfigError(
             f"{path} holds features of a backbone, and the encoder in use has heads: its vectors "
             "are others; train on the index instead (leave out --features)"
         )
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such file of features")
-    features = load_features(path, dataset=dataset)
+    features = load_features(
+        path, dataset=dataset, encoder=backbone_identity(services.embedder.identity)
+    )
     if 3 * features.image_features.shape[1] != services.embedder.dim:
         raise ConfigError(
             f"{path} has features of {features.image_features.shape[1]} numbers, the encoder in "

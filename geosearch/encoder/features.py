@@ -79,6 +79,8 @@ class FeatureSet:
                     "every photo needs one"
                 )
         for name, values, limit in (("lat", self.lat, 90.0), ("lon", self.lon, 180.0)):
+            if values.ndim != 1:
+                raise InvalidInput(f"{name} has shape {values.shape}; it must be ({n},)")
             wrong = np.flatnonzero(~(np.abs(values) <= limit))  # a NaN is wrong too
             if len(wrong):
                 raise InvalidInput(

@@ -35,11 +35,11 @@ from geosearch.encoder.model import ModelConfig, TransGeoClip
 from geosearch.encoder.optimization import learning_rate_factor, parameter_groups
 from geosearch.encoder.provenance import git_commit, versions
 from geosearch.encoder.recipe import TrainingConfig, TrainingResult, TrainingStatus
-from geosearch.encoder.splits import split_rows
 from geosearch.encoder.training_state import STATE, TrainingState
 from geosearch.encoder.validation import distance_metrics, gallery_of, located
 from geosearch.encoder.workers import Workers
 from geosearch.errors import ConfigError, InvalidInput, MissingDependency
+from geosearch.splits import Split, block_groups, held_out_split, place_groups
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -125,9 +125,8 @@ class _Run:
         self.features, self.config, self.progress = features, config, progress
         self.workers = Workers(distributed=config.distributed, device=config.device)
         self.device = self.workers.device or choose_device(config.device)
-        self.train_rows, held_out = split_rows(
-            features, share=config.validation_share, seed=config.seed, blocks_deg=config.blocks_deg
-        )
+        split = _split(features, config)
+        self.train_rows, held_out = split.train, split.test
         self.batches = Batches(
             features,
             self.train_rows,
@@ -304,3 +303,13 @@ class _Run:
                     is_best,
                 )
             )
+
+
+def _split(features: FeatureSet, config: TrainingConfig) -> Split:
+    """Whole places that train and whole places that validate, or whole cells."""
+    if config.blocks_deg is None:
+        groups, name = place_groups(features.place), "places"
+    else:
+        groups = block_groups(features.lat, features.lon, config.blocks_deg, places=features.place)
+        name = f"blocks of {config.blocks_deg:g}°"
+    return held_out_split(groups, share=config.validation_share, seed=config.seed, name=name)

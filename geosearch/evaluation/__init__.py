@@ -17,7 +17,6 @@ from geosearch.evaluation.harness import (
 from geosearch.evaluation.methods import blind_methods, gallery_methods
 from geosearch.evaluation.metrics import Accuracy, Estimate, GroupBootstrap, geoscore, measure
 from geosearch.evaluation.report import report_to_dict, report_to_markdown
-from geosearch.evaluation.splits import Split, block_folds, place_folds, split_of
 from geosearch.evaluation.twins import load_twins
 
 __all__ = [
@@ -34,10 +33,8 @@ __all__ = [
     "Method",
     "MethodReport",
     "Query",
-    "Split",
     "Unanswered",
     "blind_methods",
-    "block_folds",
     "evaluate",
     "gallery_methods",
     "geoscore",
@@ -46,8 +43,6 @@ __all__ = [
     "load_public",
     "load_twins",
     "measure",
-    "place_folds",
     "report_to_dict",
     "report_to_markdown",
-    "split_of",
 ]

@@ -59,7 +59,7 @@ class Variant:
     Args:
         name: in tables.
         location: shapes of the location encoder; its seed is replaced by the trial's.
-        training: recipe and loss; its seed is replaced by the trial's.
+        training: recipe and loss; its seed is added to the trial's.
         dropout: in the heads.
         hidden: width of the heads.
         decay: factor on the decay of attention with distance at the start; it is learned.
@@ -147,7 +147,7 @@ def run_trial(
     shares = base is not None and variant.training.freeze_scales and variant.warm_start
 
     def build(features: FeatureSet) -> TransGeoClip:
-        model = build_model(features, variant, seed=seed, anchors=anchors)
+        model = build_model(features, variant, seed=variant.training.seed + seed, anchors=anchors)
         if base is not None and shares:
             model.location.share_scales(base)
         return model
@@ -155,7 +155,7 @@ def run_trial(
     seen = task.features.select(np.flatnonzero(task.fold != fold))
     result = train(
         seen,
-        replace(variant.training, seed=seed),
+        replace(variant.training, seed=variant.training.seed + seed),
         output=scratch,
         build=build,
     )
@@ -282,13 +282,8 @@ def _answers(
     if not with_neighbors:
         return answers
     visual = np.pad(image, ((0, 0), (0, placed.shape[1] - image.shape[1])))
-    features = labelled.FeatureSet(
-        task.name,
-        fuse(visual=visual, text_aligned=text_aligned, location_aligned=placed),
-        task.features.lat,
-        task.features.lon,
-        np.array(task.features.place),
-    )
+    fused = fuse(visual=visual, text_aligned=text_aligned, location_aligned=placed)
+    features = labelled.FeatureSet.of(replace(task.features, image_features=fused), name=task.name)
     # Two folds: this one, and all that the model was trained on.
     photos = FeatureGallery(features, (task.fold == fold).astype(np.int64))
     return answers | _densest(task, photos, asked, scores)

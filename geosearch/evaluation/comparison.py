@@ -1,19 +1,19 @@
-"""Methods that were asked the same photos under several seeds: what differs by more than noise.
+"""Methods that were trained and asked in several rounds: what differs by more than noise.
 
-Two kinds of noise: which places are asked (the bootstrap by place) and what a seed brings (the
-signs by seed). A difference counts as clear only where both agree.
+Two kinds of noise: which places are asked (the bootstrap by place) and what a training brings (the
+spread over rounds, each with a seed of its own). A difference is clear only where both agree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from geosearch.errors import InvalidInput
-from geosearch.evaluation.datasets import Dataset, Query
 from geosearch.evaluation.harness import MethodReport
 from geosearch.evaluation.metrics import BANDS_KM, Estimate, GroupBootstrap, geoscore
 
@@ -26,68 +26,60 @@ class Difference:
         method: the one.
         over: the other.
         within_points: percentage points by kilometres.
-        geoscore: mean difference of GeoScore.
-        by_seed: the same for each seed alone.
+        geoscore: mean difference of GeoScore, its interval by place.
+        by_round: the same for each round alone.
     """
 
     method: str
     over: str
     within_points: dict[float, Estimate]
     geoscore: Estimate
-    by_seed: tuple[float, ...]
+    by_round: tuple[float, ...]
+
+    @property
+    def over_rounds(self) -> Estimate | None:
+        """The mean over rounds with its 95 % interval by Student's t; None of a single round."""
+        n = len(self.by_round)
+        if n < 2:
+            return None
+        mean = float(np.mean(self.by_round))
+        half = float(stats.t.ppf(0.975, n - 1) * np.std(self.by_round, ddof=1) / np.sqrt(n))
+        return Estimate(mean, mean - half, mean + half)
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval of GeoScore leaves out 0 and all seeds have the same sign."""
-        signs = {value > 0.0 for value in self.by_seed}
-        return self.geoscore.excludes_zero and len(signs) == 1 and 0.0 not in self.by_seed
-
-
-def repeated(dataset: Dataset, seeds: int) -> Dataset:
-    """Every query once for each seed, seed by seed; places stay what they are.
-
-    Raises:
-        InvalidInput: no seed.
-    """
-    if seeds < 1:
-        raise InvalidInput(f"{seeds} seeds; give 1 or more")
-    queries: list[Query] = []
-    for seed in range(seeds):
-        queries += [replace(query, id=f"{query.id} seed {seed}") for query in dataset.queries]
-    return replace(dataset, queries=tuple(queries))
+        """Whether the intervals of GeoScore by place and over rounds both leave out 0."""
+        rounds = self.over_rounds
+        return self.geoscore.excludes_zero and rounds is not None and rounds.excludes_zero
 
 
 def difference(
-    report: MethodReport, over: MethodReport, bootstrap: GroupBootstrap, *, seeds: int
+    report: MethodReport, over: MethodReport, bootstrap: GroupBootstrap, *, rounds: Sequence[int]
 ) -> Difference:
-    """A method against another, both asked the queries of `repeated`.
+    """A method against another, both asked the same queries, round by round.
 
     Args:
         report: of the one.
         over: of the other.
         bootstrap: over the groups of the same queries.
-        seeds: how many blocks the queries are made of.
+        rounds: how many queries each round has, none of them 0.
 
     Raises:
-        InvalidInput: they were not asked the same, or the queries are no blocks of equal length.
+        InvalidInput: they were not asked the same, or the rounds have more or fewer queries.
     """
     ours, theirs = errors_of(report), errors_of(over)
-    if len(ours) != len(theirs) or len(ours) % seeds:
+    if not len(ours) == len(theirs) == sum(rounds) or not all(rounds):
         raise InvalidInput(
-            f"{len(ours)} and {len(theirs)} answers under {seeds} seeds cannot be paired"
+            f"{len(ours)} and {len(theirs)} answers in rounds of {', '.join(map(str, rounds))} "
+            "cannot be paired"
         )
     gained = geoscore(ours) - geoscore(theirs)  # (n,)
     hits = [100.0 * ((ours <= band).astype(np.float64) - (theirs <= band)) for band in BANDS_KM]
     score, *within = bootstrap.means(np.stack([gained, *hits], axis=-1))
-    by_seed = tuple(float(part.mean()) for part in np.split(gained, seeds))
+    by_round = tuple(float(part.mean()) for part in np.split(gained, np.cumsum(rounds)[:-1]))
     return Difference(
-        report.method, over.method, dict(zip(BANDS_KM, within, strict=True)), score, by_seed
+        report.method, over.method, dict(zip(BANDS_KM, within, strict=True)), score, by_round
     )
-
-
-def scores_by_seed(report: MethodReport, seeds: int) -> tuple[float, ...]:
-    """GeoScore of a method for each seed alone."""
-    return tuple(float(part.mean()) for part in np.split(geoscore(errors_of(report)), seeds))
 
 
 def errors_of(report: MethodReport) -> NDArray[np.float64]:
@@ -95,18 +87,15 @@ def errors_of(report: MethodReport) -> NDArray[np.float64]:
     return np.array([outcome.error_km for outcome in report.outcomes], dtype=np.float64)
 
 
-def accuracy_table(reports: Sequence[MethodReport], seeds: int) -> str:
-    """Markdown: shares within the bands, median error, GeoScore with interval and by seed."""
+def accuracy_table(reports: Sequence[MethodReport]) -> str:
+    """Markdown: shares within the bands, median error and GeoScore, with intervals."""
     bands = BANDS_KM[1:]
-    head = ["method", *(f"{band:g} km" for band in bands), "median km", "GeoScore", "by seed"]
+    head = ["method", *(f"{band:g} km" for band in bands), "median km", "GeoScore"]
     lines = [_row(head), "|---|" + "---:|" * (len(head) - 1)]
     for report in reports:
         accuracy = report.accuracy
-        by_seed = scores_by_seed(report, seeds)
-        same = max(by_seed) - min(by_seed) < 1e-9
         cells = [_share(accuracy.within_percent[band]) for band in bands]
         cells += [_whole(accuracy.error_km[0.5]), _whole(accuracy.geoscore)]
-        cells.append("–" if same else " ".join(f"{value:,.0f}" for value in by_seed))
         lines.append(_row([report.method, *cells]))
     return "\n".join(lines) + "\n"
 
@@ -114,12 +103,13 @@ def accuracy_table(reports: Sequence[MethodReport], seeds: int) -> str:
 def difference_table(differences: Sequence[Difference]) -> str:
     """Markdown: each difference, paired, with the verdict."""
     bands = BANDS_KM[2:]
-    head = ["method", "over", *(f"{band:g} km" for band in bands), "GeoScore", "by seed", "so"]
+    head = ["method", "over", *(f"{band:g} km" for band in bands)]
+    head += ["GeoScore, by place", "over rounds", "so"]
     lines = [_row(head), "|---|---|" + "---:|" * (len(bands) + 2) + "---|"]
     for one in differences:
         cells = [_signed(one.within_points[band], 1) for band in bands]
         cells.append(_signed(one.geoscore, 0))
-        cells.append(" ".join(f"{value:+,.0f}" for value in one.by_seed))
+        cells.append("one" if one.over_rounds is None else _signed(one.over_rounds, 0))
         cells.append(verdict(one))
         lines.append(_row([one.method, one.over, *cells]))
     return "\n".join(lines) + "\n"

@@ -61,7 +61,7 @@ def plot_errors(report: EvaluationReport, path: Path) -> None:
 
 
 def plot_differences(differences: Sequence[Difference], path: Path, *, title: str) -> None:
-    """Draw paired differences of GeoScore with their intervals, and a dot for each seed.
+    """Draw paired differences of GeoScore with their intervals, and a tick for each round.
 
     Clear ones are drawn in colour, those inside the noise in grey.
 
@@ -76,14 +76,14 @@ def plot_differences(differences: Sequence[Difference], path: Path, *, title: st
         colour = "0.55" if not one.is_clear else better if score.value > 0.0 else worse
         axes.plot([score.low, score.high], [at, at], color=colour, linewidth=2.2)
         axes.plot([score.value], [at], "o", color=colour, markersize=7)
-        axes.plot(one.by_seed, [at] * len(one.by_seed), "|", color="0.2", markersize=9)
+        axes.plot(one.by_round, [at] * len(one.by_round), "|", color="0.2", markersize=9)
     axes.axvline(0.0, color="0.7", linewidth=0.8, zorder=0)
     axes.set_yticks(
         range(len(differences)), [f"{one.method}  −  {one.over}" for one in differences]
     )
     axes.invert_yaxis()
     axes.tick_params(axis="y", labelsize="small", length=0)
-    axes.set_xlabel("difference of GeoScore, 95 % interval by place; ticks are single seeds")
+    axes.set_xlabel("difference of GeoScore, 95 % interval by place; ticks are single rounds")
     axes.set_title(title, fontsize="medium")
     figure.savefig(path, format="png", dpi=130)
 

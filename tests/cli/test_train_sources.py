@@ -127,8 +127,8 @@ BAD: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
     "one place": (
         {"lat": np.zeros(12), "lon": np.zeros(12)}, (), "of 1 places, and training needs 3 or more"
     ),
-    "one block": ({}, ("--split-blocks", "180"), "1 blocks of 180°"),
-    "no block": ({}, ("--split-blocks", "0"), "blocks of 0° cannot be"),
+    "one block": ({}, ("--split-blocks", "90"), "1 blocks of 90°"),
+    "no block": ({}, ("--split-blocks", "0"), "cells of 0 degrees; give"),
     "NaN": ({"image_features": _with_nan()}, (), "image_features of row 4 is not finite"),
     "no photo": (
         {"image_features": np.zeros((0, DIM), np.float16), "lat": [], "lon": []}, (), "no photo"

@@ -19,7 +19,6 @@ from geosearch.encoder.feature_cache import (
 )
 from geosearch.encoder.features import WORDS, FeatureSet, caption_of
 from geosearch.encoder.npz import read_npz
-from geosearch.encoder.splits import split_rows
 from geosearch.errors import ConfigError, InvalidInput, UnreadableImage
 from geosearch.geo import Coordinate
 from geosearch.records import Place
@@ -308,32 +307,3 @@ def test_caches_of_two_encoders_do_not_mix(tmp_path: Path) -> None:
     cache.add(["a" * 64], np.ones((1, 3)))
     assert "a" * 64 in FeatureCache(tmp_path, encoder="one", kind="image")
     assert "a" * 64 not in FeatureCache(tmp_path, encoder="two", kind="image")
-
-
-@pytest.mark.parametrize("blocks_deg", [None, 20.0])
-def test_no_place_is_on_both_sides_of_a_split(blocks_deg: float | None) -> None:
-    features = make_features(places=40)
-    train, held_out = split_rows(features, share=0.2, seed=0, blocks_deg=blocks_deg)
-    names = [{features.place[row] for row in rows} for rows in (train, held_out)]
-    assert names[0].isdisjoint(names[1])
-    assert len(train) + len(held_out) == len(features)
-    assert 6 <= len(held_out) <= 24
-    again = split_rows(features, share=0.2, seed=0, blocks_deg=blocks_deg)
-    np.testing.assert_array_equal(again[1], held_out)
-    other = split_rows(features, share=0.2, seed=1, blocks_deg=blocks_deg)
-    assert not np.array_equal(other[1], held_out)
-
-
-def test_blocks_join_both_sides_of_the_antimeridian() -> None:
-    features = make_features(places=3, views=1)
-    features = replace(features, lat=np.zeros(3), lon=np.array([180.0, -180.0, 0.0]))
-    with pytest.raises(ConfigError, match="2 blocks of 10°"):
-        split_rows(features, share=0.5, seed=0, blocks_deg=10.0)
-
-
-@pytest.mark.parametrize("places", [1, 2])
-def test_too_few_places_for_two_sides_are_refused(places: int) -> None:
-    with pytest.raises(ConfigError, match=f"of {places} places, and training needs 3 or more"):
-        split_rows(make_features(places=places), share=0.2, seed=0)
-    with pytest.raises(ConfigError, match="above 0 and below 1"):
-        split_rows(make_features(), share=0.0, seed=0)

@@ -194,10 +194,10 @@ def test_one_place_and_two_places_are_too_few(tmp_path: Path) -> None:
 
 
 def test_an_empty_split_is_refused() -> None:
-    with pytest.raises(ConfigError, match="1 blocks of 180°"):
+    with pytest.raises(ConfigError, match="1 blocks of 90°"):
         _train(
             Path("nowhere"),
-            replace(QUICK, blocks_deg=180.0),
+            replace(QUICK, blocks_deg=90.0),
             features=replace(make_features(), lat=np.full(72, 1.0), lon=np.full(72, 2.0)),
         )
 

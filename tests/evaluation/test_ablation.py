@@ -26,8 +26,8 @@ from geosearch.evaluation.ablation import (
     run_trial,
 )
 from geosearch.evaluation.datasets import Query
-from geosearch.evaluation.splits import place_folds
 from geosearch.geo import Coordinate
+from geosearch.splits import place_folds
 
 SHAPE = LocationConfig(
     sigmas=(1.0, 4.0), frequencies=8, hidden=16, embed_dim=DIM, width=8, heads=2,

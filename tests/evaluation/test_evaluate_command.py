@@ -94,7 +94,7 @@ def test_fused_views_and_a_limit_are_noted(run: Run, tmp_path: Path) -> None:
     [
         ({"place": np.array(["one"] * 60)}, "there are 1 groups of photos (by place) for 5 folds"),
         ({"image_features": np.full((60, 8), np.nan)}, "row 0 "),
-        ({"lat": np.full(60, 95.0)}, "row 0 (95, "),
+        ({"lat": np.full(60, 95.0)}, "lat of row 0 is 95;"),
     ],
 )
 def test_bad_features_are_one_sentence_and_exit_code_2(
@@ -114,7 +114,7 @@ def test_bad_features_are_one_sentence_and_exit_code_2(
         (["yfcc4k", "--labels", "x"], "add --images DIR"),
         (["features", "--features", "x.npz", "--images", "y"], "--images has no meaning"),
         (["manifest", "--labels", "x", "--split-blocks", "1"], "compared with the catalogue"),
-        (["features", "--features", "none.npz"], "cannot be read as an NPZ"),
+        (["features", "--features", "none.npz"], "no such file of features"),
         (["gws15k"], "is not one of"),
     ],
 )

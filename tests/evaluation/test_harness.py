@@ -27,9 +27,9 @@ from geosearch.evaluation.methods import (
     gallery_methods,
 )
 from geosearch.evaluation.settlements import Settlements
-from geosearch.evaluation.splits import place_folds
 from geosearch.geo import Coordinate
 from geosearch.records import Prediction
+from geosearch.splits import place_folds
 
 LUND, ROME = Coordinate(55.7, 13.2), Coordinate(41.9, 12.5)
 TWO = Dataset("two", (Query("1", LUND, place="a"), Query("2", ROME, place="b")))

@@ -68,6 +68,9 @@ def test_features_teach_a_re_ranker_when_they_have_the_encoders_width(services, 
     np.savez(tmp_path / "bad.npz", **columns)
     with pytest.raises(ConfigError, match="features of 5 numbers"):
         train_reranker_of(services, features=tmp_path / "bad.npz")
+    np.savez(tmp_path / "other.npz", **columns, encoder=np.array("ViT-B-32"))
+    with pytest.raises(ConfigError, match="made by the encoder ViT-B-32"):
+        train_reranker_of(services, features=tmp_path / "other.npz")
     with pytest.raises(ConfigError, match="no such file"):
         train_reranker_of(services, features=tmp_path / "none.npz")
 

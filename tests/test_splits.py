@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geosearch.errors import ConfigError, InvalidInput
-from geosearch.evaluation.splits import block_folds, blocks, place_folds, split_of
+from geosearch.splits import (
+    block_folds,
+    block_groups,
+    blocks,
+    held_out_split,
+    place_folds,
+    place_groups,
+    split_of,
+)
 
 places = st.lists(st.sampled_from("abcdefgh"), min_size=8, max_size=60)
 
@@ -66,6 +74,41 @@ def test_folds_hold_cells_in_numbers_that_differ_by_one_at_most() -> None:
     fold = block_folds(lat, np.zeros_like(lat), 1.0, folds=5)
     cells = [len(np.unique(lat[fold == one])) for one in range(5)]
     assert max(cells) - min(cells) <= 1
+
+
+@pytest.mark.parametrize("degrees", [None, 20.0])
+def test_no_place_is_on_both_sides_of_what_is_held_out(degrees: float | None) -> None:
+    places = np.repeat([f"p{number}" for number in range(40)], 3)
+    lat, lon = (np.linspace(-end, end, 40).repeat(3) for end in (60.0, 170.0))
+    groups = (
+        place_groups(places) if degrees is None else block_groups(lat, lon, degrees, places=places)
+    )
+    split = held_out_split(groups, share=0.2, seed=0, name="places")
+    assert set(places[split.train]).isdisjoint(places[split.test])
+    assert sorted([*split.train, *split.test]) == list(range(120))
+    assert 6 <= len(split.test) <= 24
+    again = held_out_split(groups, share=0.2, seed=0, name="places")
+    assert again.test.tolist() == split.test.tolist()
+    other = held_out_split(groups, share=0.2, seed=1, name="places")
+    assert other.test.tolist() != split.test.tolist()
+
+
+def test_groups_are_numbered_from_0_without_gaps() -> None:
+    assert place_groups(["b", "a", "b"]).tolist() == [1, 0, 1]
+    assert block_groups([50.0, -50.0, 50.5], [8.1, 8.1, 8.9], 1.0).tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize("places", [0, 1, 2])
+def test_too_few_places_to_hold_one_out_are_refused(places: int) -> None:
+    groups = place_groups(np.arange(places))
+    with pytest.raises(ConfigError, match=f"of {places} places, and training needs 3 or more"):
+        held_out_split(groups, share=0.2, seed=0, name="places")
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, float("nan")])
+def test_a_share_that_leaves_a_side_empty_is_refused(share: float) -> None:
+    with pytest.raises(ConfigError, match="above 0 and below 1"):
+        held_out_split(place_groups(list("abcd")), share=share, seed=0, name="places")
 
 
 def test_another_seed_deals_other_folds() -> None:
