@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -11,13 +12,15 @@ from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 
 from geosearch import __version__
-from geosearch.api import jobs, locating, operations, photos, searching, statistics
+from geosearch.api import jobs, locating, operations, photos, searching, statistics, uploading
 from geosearch.api.access import Access
 from geosearch.api.guard import Guard
 from geosearch.api.limits import RateLimit
 from geosearch.api.page import page_routes
 from geosearch.api.problems import DOCUMENTED, add_handlers
+from geosearch.api.runner import JobRunner
 from geosearch.api.shared import Shared
+from geosearch.api.uploads import take_in_job
 from geosearch.catalogue.keys import ApiKeys
 from geosearch.client import GeoSearch
 
@@ -40,7 +43,14 @@ def create_app(
     services, settings = geosearch.services, geosearch.services.settings
     # Engines open before the first request: two requests at once must not open them twice.
     _ = services.catalogue, services.store, services.gazetteer, services.pipeline
-    runner = jobs.JobRunner(geosearch)
+    shared = Shared(geosearch)
+    runner = shared.jobs = JobRunner(
+        services,
+        {
+            "locate": partial(locating.locate_job, shared),
+            "ingest": partial(take_in_job, services, shared.changing),
+        },
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -56,8 +66,8 @@ def create_app(
         lifespan=lifespan,
         responses=DOCUMENTED,
     )
-    shared = app.state.shared = Shared(geosearch, runner)
-    for module in (searching, locating, photos, jobs, statistics, operations):
+    app.state.shared = shared
+    for module in (searching, locating, uploading, photos, jobs, statistics, operations):
         app.include_router(module.router)
     if STATIC.is_dir():
         app.include_router(page_routes(STATIC, settings))

@@ -163,7 +163,8 @@ def _timely(receive: Receive) -> Receive:
         if is_whole:
             return await receive()
         try:
-            message = await asyncio.wait_for(receive(), max(0.0, deadline - loop.time()))
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
         except TimeoutError:
             return {"type": "http.disconnect"}
         is_whole = not message.get("more_body", False)

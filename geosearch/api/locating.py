@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import queue
-import threading
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import AsyncIterator, Generator, Sequence
+from pathlib import Path
+from typing import Annotated, TypeAlias
 
 from fastapi import APIRouter, File, HTTPException, Request, UploadFile
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
+from starlette.concurrency import run_in_threadpool
 
 from geosearch import exports
 from geosearch.api.answers import (
     EVENTS,
+    Document,
     file_name,
     prediction_answer,
     public_prediction,
     public_step,
     step_document,
 )
-from geosearch.api.jobs import job_document
+from geosearch.api.jobs import accepted
 from geosearch.api.pictures import JPEG, picture
 from geosearch.api.shared import KeptAnswer, Shared, SharedState
+from geosearch.api.uploads import GONE
+from geosearch.catalogue.jobs import Job
 from geosearch.errors import GeosearchError, UnreadableImage
 from geosearch.records import Step
 from geosearch.results import LocatedPhoto
+
+_Said: TypeAlias = Step | LocatedPhoto | Exception
 
 router = APIRouter(tags=["locate"])
 
@@ -34,7 +40,7 @@ MOST_FILES = 64
 
 
 @router.post("/v1/locate", responses={202: {"description": "A job."}})
-def locate(
+async def locate(
     request: Request,
     shared: SharedState,
     image: Annotated[list[UploadFile], File(description="The photo, or up to 64 of them.")],
@@ -47,18 +53,30 @@ def locate(
     """
     if len(image) > MOST_FILES:
         raise HTTPException(413, f"{len(image)} photos at once; send at most {MOST_FILES}")
-    named = [(file_name(one.filename or "photo"), one.file.read()) for one in image]
+    named = [(file_name(one.filename or "photo"), await one.read()) for one in image]
     if len(named) > 1:
-        job = shared.jobs.submit(named)
-        return JSONResponse(
-            job_document(job), status_code=202, headers={"Location": f"/v1/jobs/{job.id}"}
-        )
+        return accepted(await run_in_threadpool(shared.jobs.submit, "locate", named))
     [(name, data)] = named
     if EVENTS in request.headers.get("accept", ""):
-        return StreamingResponse(_events(shared, data, name), media_type=EVENTS)
-    with shared.turns.turn():
-        prediction = public_prediction(shared.geosearch.locate_bytes(data, name=name))
-    return prediction_answer(request, prediction, {"id": _keep(shared, prediction, data)})
+        await shared.searching.take()  # before the answer begins, so that it can still be refused
+        return StreamingResponse(
+            _events(shared, data, _working(shared, data, name)), media_type=EVENTS
+        )
+    async with shared.searching.turn():
+        return await run_in_threadpool(_answer, request, shared, data, name)
+
+
+def locate_job(shared: Shared, job: Job, files: Sequence[Path]) -> Generator[Sequence[Document]]:
+    """Locate the photos of a job that are left, one by one."""
+    for name, file in zip(job.names[len(job.names) - len(files) :], files, strict=True):
+        try:
+            data = file.read_bytes()
+        except OSError:
+            yield [{"image": name, "reason": GONE}]
+            continue
+        with shared.searching.patient_turn():
+            prediction = public_prediction(shared.geosearch.locate_bytes(data, name=name))
+        yield [dict(exports.prediction_to_dict(prediction))]
 
 
 @router.get("/v1/located/{name}")
@@ -76,6 +94,11 @@ def located_image(shared: SharedState, name: str) -> Response:
     return Response(kept.picture, media_type="image/jpeg")
 
 
+def _answer(request: Request, shared: Shared, data: bytes, name: str) -> Response:
+    prediction = public_prediction(shared.geosearch.locate_bytes(data, name=name))
+    return prediction_answer(request, prediction, {"id": _keep(shared, prediction, data)})
+
+
 def _kept(shared: Shared, name: str) -> KeptAnswer:
     kept = shared.answer(name)
     if kept is None:
@@ -91,29 +114,40 @@ def _keep(shared: Shared, prediction: LocatedPhoto, data: bytes) -> str:
     return shared.keep(KeptAnswer(prediction, small))
 
 
-def _events(shared: Shared, data: bytes, name: str) -> Iterator[str]:
-    """The work is done in a thread of its own, so that each step leaves when it is done."""
-    said: queue.SimpleQueue[Step | LocatedPhoto | GeosearchError] = queue.SimpleQueue()
+def _working(shared: Shared, data: bytes, name: str) -> asyncio.Queue[_Said]:
+    """Begin to locate in a thread; what it says, each step as it is done, the answer last.
+
+    The turn that it holds ends with it, whether or not anybody still listens.
+    """
+    loop = asyncio.get_running_loop()
+    said: asyncio.Queue[_Said] = asyncio.Queue()
+
+    def say(one: _Said) -> None:
+        loop.call_soon_threadsafe(said.put_nowait, one)
 
     def work() -> None:
         try:
-            said.put(shared.geosearch.locate_bytes(data, name=name, on_step=said.put))
-        except GeosearchError as error:
-            said.put(error)
+            say(shared.geosearch.locate_bytes(data, name=name, on_step=say))
+        except Exception as error:  # whoever listens raises it; without a word they would wait on
+            say(error)
+        finally:
+            shared.searching.give_back()
 
-    thread = threading.Thread(target=work, name="locate")
-    thread.start()
-    try:
-        while isinstance(one := said.get(), Step):
-            yield _event("step", step_document(public_step(one)))
-        if isinstance(one, GeosearchError):
-            yield _event("error", {"detail": str(one)})
-        else:
-            prediction = public_prediction(one)
-            document = exports.prediction_to_dict(prediction)
-            yield _event("prediction", document | {"id": _keep(shared, prediction, data)})
-    finally:
-        thread.join()
+    loop.run_in_executor(None, work)
+    return said
+
+
+async def _events(shared: Shared, data: bytes, said: asyncio.Queue[_Said]) -> AsyncIterator[str]:
+    while isinstance(one := await said.get(), Step):
+        yield _event("step", step_document(public_step(one)))
+    if isinstance(one, GeosearchError):
+        yield _event("error", {"detail": str(one)})
+    elif isinstance(one, Exception):
+        raise one
+    else:
+        prediction = public_prediction(one)
+        kept = await run_in_threadpool(_keep, shared, prediction, data)
+        yield _event("prediction", exports.prediction_to_dict(prediction) | {"id": kept})
 
 
 def _event(kind: str, document: object) -> str:

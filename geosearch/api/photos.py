@@ -1,22 +1,18 @@
-"""/v1/photos: take photos in, list them, show them, and say where they belong."""
+"""/v1/photos: list photos, show them, say where they belong, delete them."""
 
 from __future__ import annotations
 
-import hashlib
-import re
-from pathlib import Path
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, File, Form, Header, HTTPException, Request, UploadFile
+from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from geosearch.api.answers import Document, file_name, photo_document
+from geosearch.api.answers import Document, photo_document
 from geosearch.api.pictures import JPEG, picture
 from geosearch.api.removal import remove
-from geosearch.api.shared import Shared, SharedState
-from geosearch.api.uploads import take_in
+from geosearch.api.shared import CHANGE_TURN, Shared, SharedState
 from geosearch.catalogue.drafts import PhotoDraft
 from geosearch.errors import UnreadableImage
 from geosearch.geo import Coordinate
@@ -25,9 +21,6 @@ from geosearch.ingest.sources import Claims, PhotoSource, SourceUnreadable, path
 from geosearch.records import LabelSource, PhotoState
 
 router = APIRouter(tags=["photos"])
-
-MOST_FILES = 64
-"""Photos of one upload; who has more sends several."""
 
 _FOREVER = {"Cache-Control": "private, max-age=86400"}
 
@@ -40,47 +33,6 @@ class NewLabel(BaseModel):
     lat: float = Field(ge=-90, le=90)
     lon: float = Field(ge=-180, le=180)
     label_source: Literal["manual", "predicted"] = "manual"
-
-
-@router.post("/v1/photos")
-def upload(
-    request: Request,
-    shared: SharedState,
-    files: Annotated[list[UploadFile], File(description="Photos, at most 64.")],
-    dataset: Annotated[str | None, Form(max_length=500)] = None,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
-) -> Document:
-    """Take photos in; says of each, in order, what became of it and why."""
-    if len(files) > MOST_FILES:
-        raise HTTPException(413, f"{len(files)} files at once; send at most {MOST_FILES}")
-    named = [(_safe_name(file.filename), file.file.read()) for file in files]
-    token, digest = _token(request, idempotency_key), _digest(named, dataset)
-    with shared.ingesting:
-        if token is not None and (earlier := shared.jobs.record.answered(token)) is not None:
-            if earlier[0] != digest:
-                raise HTTPException(422, "this Idempotency-Key was used for another upload")
-            return earlier[1]
-        answer: Document = {
-            "photos": take_in(shared.geosearch.services, named, dataset=dataset or None)
-        }
-        if token is not None:
-            shared.jobs.record.remember(token, digest, answer)
-    return answer
-
-
-def _token(request: Request, key: str | None) -> bytes | None:
-    """One caller's key for a request; another caller's is another, whatever it says."""
-    if key is None:
-        return None
-    caller = request.headers.get("authorization", "")
-    return hashlib.sha256(f"{caller}\n{key}".encode()).digest()
-
-
-def _digest(named: list[tuple[str, bytes]], dataset: str | None) -> bytes:
-    whole = hashlib.sha256(repr(dataset).encode())
-    for name, data in named:
-        whole.update(hashlib.sha256(name.encode()).digest() + hashlib.sha256(data).digest())
-    return whole.digest()
 
 
 @router.get("/v1/photos")
@@ -103,7 +55,7 @@ def facts(shared: SharedState, photo_id: UUID) -> Document:
     return photo_document(_photo(shared, photo_id))
 
 
-@router.patch("/v1/photos/{photo_id}")
+@router.patch("/v1/photos/{photo_id}", dependencies=[CHANGE_TURN])
 def label(shared: SharedState, photo_id: UUID, new: NewLabel) -> Document:
     """Say where a photo was taken; whose word that is stays with it.
 
@@ -113,10 +65,9 @@ def label(shared: SharedState, photo_id: UUID, new: NewLabel) -> Document:
     claims = Claims(
         coordinate=Coordinate(new.lat, new.lon), label_source=LabelSource(new.label_source)
     )
-    with shared.ingesting:
-        report = shared.geosearch.services.pipeline.run(
-            [PhotoSource(photo.uri, path_of(photo.uri), claims)], inputs={"label": str(photo_id)}
-        )
+    report = shared.geosearch.services.pipeline.run(
+        [PhotoSource(photo.uri, path_of(photo.uri), claims)], inputs={"label": str(photo_id)}
+    )
     if report.errors:
         raise HTTPException(409, "the photo's file can no longer be read, so it cannot be indexed")
     changed = _photo(shared, photo_id)
@@ -125,12 +76,11 @@ def label(shared: SharedState, photo_id: UUID, new: NewLabel) -> Document:
     return photo_document(changed)
 
 
-@router.delete("/v1/photos/{photo_id}", status_code=204)
+@router.delete("/v1/photos/{photo_id}", status_code=204, dependencies=[CHANGE_TURN])
 def delete(shared: SharedState, photo_id: UUID) -> Response:
     """Delete a photo from catalogue and index, and its file if it was uploaded here."""
-    with shared.ingesting:
-        photo = _photo(shared, photo_id)
-        remove(shared.geosearch.services, photo_id, photo.sha256)
+    photo = _photo(shared, photo_id)
+    remove(shared.geosearch.services, photo_id, photo.sha256)
     return Response(status_code=204)
 
 
@@ -168,10 +118,3 @@ def _photo(shared: Shared, photo_id: UUID) -> PhotoDraft:
     if photo_id not in found:
         raise HTTPException(404, f"there is no photo {photo_id}")
     return found[photo_id].draft
-
-
-def _safe_name(name: str | None) -> str:
-    """A file name with nothing in it that a file system or a shell could take amiss."""
-    cleaned = re.sub(r"[^\w.\- ]", "_", file_name((name or "").replace("\\", "/"))).lstrip(". ")
-    stem, suffix = Path(cleaned).stem[:80], Path(cleaned).suffix[:10]
-    return f"{stem or 'photo'}{suffix}"

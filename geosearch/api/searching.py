@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from geosearch.api.answers import public_result, search_answer
-from geosearch.api.shared import SharedState
+from geosearch.api.shared import SEARCH_TURN, SharedState
 from geosearch.errors import InvalidInput
 
 router = APIRouter(tags=["search"])
@@ -43,7 +43,7 @@ class SearchQuery(BaseModel):
     cursor: str | None = Field(None, max_length=20, pattern=r"^\d+$")
 
 
-@router.post("/v1/search")
+@router.post("/v1/search", dependencies=[SEARCH_TURN])
 def search(
     request: Request,
     shared: SharedState,
@@ -63,8 +63,7 @@ def search(
         raise InvalidInput(f"only the first {MOST:,} hits can be paged through; narrow the search")
     options = asked.model_dump(exclude={"limit", "cursor"})
     data = None if image is None else image.file.read()
-    with shared.turns.turn():
-        found = public_result(shared.geosearch.search(image=data, **options, k=end))
+    found = public_result(shared.geosearch.search(image=data, **options, k=end))
     page = type(found)(found.hits[start:], found.matched, found.plan, found.seconds)
     more = str(end) if len(found.hits) == end < min(found.matched, MOST) else None
     return search_answer(request, page, {"next": more})

@@ -1,10 +1,11 @@
-"""What requests share: the collection, one ingest at a time, answers to be opened again."""
+"""What requests share: the collection, turns at its engines, jobs, answers to be opened again."""
 
 from __future__ import annotations
 
 import secrets
 import threading
 from collections import OrderedDict
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,12 +18,13 @@ from geosearch.errors import InvalidInput
 from geosearch.results import LocatedPhoto
 
 if TYPE_CHECKING:
-    from geosearch.api.jobs import JobRunner
+    from geosearch.api.runner import JobRunner
 
 AT_ONCE = 4
 """Searches that may be worked on: they hold Python's lock, so that more only share one core."""
 
 PATIENCE_S = 20.0
+"""How long a request waits for its turn before it is told to come back."""
 
 KEPT_ANSWERS = 500
 """Answers that a link opens again; older ones are forgotten, all of them when the server stops."""
@@ -37,14 +39,20 @@ class KeptAnswer:
 
 
 class Shared:
-    """State of one application."""
+    """State of one application.
 
-    def __init__(self, geosearch: GeoSearch, jobs: JobRunner) -> None:
+    `searching` are turns of whatever reads the index, `changing` of whatever writes it: one at a
+    time, because a pipeline does one run at a time. `promising` is held while a job is recorded.
+    """
+
+    jobs: JobRunner
+
+    def __init__(self, geosearch: GeoSearch) -> None:
         self.geosearch = geosearch
-        self.jobs = jobs
         self.metrics = Metrics()
-        self.turns = Turns(AT_ONCE, patience_s=PATIENCE_S)
-        self.ingesting = threading.Lock()
+        self.searching = Turns(AT_ONCE, patience_s=PATIENCE_S)
+        self.changing = Turns(1, patience_s=PATIENCE_S)
+        self.promising = threading.Lock()
         self._answers: OrderedDict[str, KeptAnswer] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -72,3 +80,18 @@ def shared_of(request: Request) -> Shared:
 
 
 SharedState = Annotated[Shared, Depends(shared_of)]
+
+
+async def _search_turn(shared: SharedState) -> AsyncIterator[None]:
+    async with shared.searching.turn():
+        yield
+
+
+async def _change_turn(shared: SharedState) -> AsyncIterator[None]:
+    async with shared.changing.turn():
+        yield
+
+
+# The scope ends a turn when the work is done, not when a slow client has read the answer.
+SEARCH_TURN = Depends(_search_turn, scope="function")
+CHANGE_TURN = Depends(_change_turn, scope="function")

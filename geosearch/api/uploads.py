@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from geosearch.api.answers import Document
+from geosearch.api.limits import Turns
+from geosearch.catalogue.jobs import Job
 from geosearch.errors import UnreadableImage
 from geosearch.formats import open_header
 from geosearch.ingest.decisions import Outcome
@@ -15,6 +17,12 @@ from geosearch.records import photo_id
 from geosearch.services import Services
 
 FOLDER = "uploads"
+
+AT_ONCE = 16
+"""Photos of a job that are taken in together; in between others may change the collection."""
+
+GONE = "the photo is no longer on the server"
+"""Why a photo of a job has no answer whose file someone removed."""
 
 
 def take_in(
@@ -46,6 +54,30 @@ def take_in(
     if sources:
         _ingest(services, sources, waiting)
     return results
+
+
+def take_in_job(
+    services: Services, changing: Turns, job: Job, files: Sequence[Path]
+) -> Generator[Sequence[Document]]:
+    """Take in the photos of a job that are left, some at a time."""
+    names = job.names[len(job.names) - len(files) :]
+    dataset = job.options.get("dataset")
+    for start in range(0, len(files), AT_ONCE):
+        results: list[Document] = []
+        there: list[tuple[str, bytes]] = []
+        for name, file in zip(
+            names[start : start + AT_ONCE], files[start : start + AT_ONCE], strict=True
+        ):
+            try:
+                there.append((name, file.read_bytes()))
+                results.append({})
+            except OSError:
+                results.append(
+                    {"name": name, "id": None, "outcome": str(Outcome.FAIL), "reason": GONE}
+                )
+        with changing.patient_turn():
+            taken = iter(take_in(services, there, dataset=dataset))
+        yield [result or next(taken) for result in results]
 
 
 def folder_of(services: Services, sha256: str) -> Path:

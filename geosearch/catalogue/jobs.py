@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,15 +22,20 @@ UPLOADS_KEPT = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as recorded; `results` are answers in the order of `names`, as many as are done."""
+    """A job as recorded; `results` are answers in the order of `names`, as many as are done.
+
+    `kind` is `locate` or `ingest`; `options` are what was asked for beside the photos.
+    """
 
     id: UUID
+    kind: str
     names: tuple[str, ...]
     results: tuple[dict[str, Any], ...]
     state: str
     error: str | None
     created_at: datetime
     finished_at: datetime | None
+    options: dict[str, Any]
 
 
 class Jobs:
@@ -39,9 +44,21 @@ class Jobs:
     def __init__(self, engine: Engine) -> None:
         self._sessions = sessionmaker(engine, expire_on_commit=False)
 
-    def add(self, names: Sequence[str], *, job_id: UUID | None = None) -> Job:
+    def add(
+        self,
+        kind: str,
+        names: Sequence[str],
+        *,
+        job_id: UUID | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Job:
         """Record a job that waits."""
-        values = {"id": job_id or uuid4(), "names": list(names)}
+        values = {
+            "id": job_id or uuid4(),
+            "kind": kind,
+            "names": list(names),
+            "options": dict(options or {}),
+        }
         with session_scope(self._sessions) as session:
             row = session.execute(insert(JobRow).values(values).returning(JobRow)).scalar_one()
             return _job(row)
@@ -52,19 +69,23 @@ class Jobs:
             row = session.get(JobRow, job_id)
             return None if row is None else _job(row)
 
-    def queued(self) -> list[UUID]:
-        """Jobs that are not finished, oldest first."""
-        query = select(JobRow.id).where(JobRow.state == "queued").order_by(JobRow.created_at)
+    def queued(self, kind: str) -> list[UUID]:
+        """Jobs of a kind that are not finished, oldest first."""
+        query = (
+            select(JobRow.id)
+            .where(JobRow.state == "queued", JobRow.kind == kind)
+            .order_by(JobRow.created_at)
+        )
         with session_scope(self._sessions) as session:
             return list(session.scalars(query))
 
-    def append(self, job_id: UUID, result: dict[str, Any]) -> None:
-        """Add the next answer."""
+    def append(self, job_id: UUID, results: Sequence[dict[str, Any]]) -> None:
+        """Add the next answers."""
         with session_scope(self._sessions) as session:
             session.execute(
                 update(JobRow)
                 .where(JobRow.id == job_id)
-                .values(results=JobRow.results.op("||")(cast([result], JSONB)))
+                .values(results=JobRow.results.op("||")(cast(list(results), JSONB)))
             )
 
     def finish(self, job_id: UUID, *, error: str | None = None) -> None:
@@ -102,10 +123,12 @@ class Jobs:
 def _job(row: JobRow) -> Job:
     return Job(
         row.id,
+        row.kind,
         tuple(row.names),
         tuple(row.results),
         row.state,
         row.error,
         row.created_at,
         row.finished_at,
+        dict(row.options),
     )

@@ -249,8 +249,11 @@ class JobRow(Base):
     error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
     finished_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    kind: Mapped[str] = mapped_column(Text, server_default="locate")
+    options: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
 
     __table_args__ = (
+        CheckConstraint("kind IN ('locate', 'ingest')", name="kind_known"),
         CheckConstraint("state IN ('queued', 'done', 'failed')", name="state_known"),
         CheckConstraint("(state = 'failed') = (error IS NOT NULL)", name="failed_has_error"),
         Index("ix_api_job_queued", "created_at", postgresql_where=text("state = 'queued'")),

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from geosearch import criteria, retrieval
 from geosearch.client.arguments import Place, as_paths, coordinate_of, image_bytes, photo_sources
-from geosearch.client.locating import locator_of
+from geosearch.client.locating import Locators
 from geosearch.client.queries import fused_query
 from geosearch.closing import Closing
 from geosearch.criteria import PathLike, When
@@ -54,6 +54,7 @@ class GeoSearch(Closing):
 
     def __init__(self, services: Services | None = None, **settings: object) -> None:
         self.services = services if services is not None else Services(load_settings(**settings))
+        self._locators = Locators(self.services)
         self._is_index_compared = False
 
     def close(self) -> None:
@@ -213,7 +214,7 @@ class GeoSearch(Closing):
             ConfigError: a path does not exist.
         """
         self._warn_of_missing_photos()
-        locator = locator_of(self.services, where)
+        locator = self._locators.locator(where)
         for source in scan(as_paths(images)):
             if skip is not None and skip(source.uri):
                 continue
@@ -245,7 +246,7 @@ class GeoSearch(Closing):
             on_step: called with each step once it is done, in this thread.
         """
         self._warn_of_missing_photos()
-        return self._locate(locator_of(self.services, where), data, name, on_step or _silent)
+        return self._locate(self._locators.locator(where), data, name, on_step or _silent)
 
     def _locate(
         self, locator: Locator, data: bytes, name: str, on_step: Callable[[Step], None]

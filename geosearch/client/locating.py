@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -25,17 +26,67 @@ POINTERS = 50
 """Coordinates of the GPS gallery that are looked at."""
 
 
-def locator_of(services: Services, where: Filter | None = None) -> Locator:
+GROWTH = 0.05
+"""Share of the photos by which the index may change before it is looked at again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a locator knows of the index as a whole; takes longer than to locate a photo.
+
+    Args:
+        photos: how many there were.
+        background: how alike unrelated ones are, None when that is not known.
+        prior: how many lie where, None without a re-ranker, which alone asks for it.
+    """
+
+    photos: int
+    background: float | None
+    prior: GalleryPrior | None
+
+
+class Locators:
+    """Locators over one collection; safe for threads. The index is looked at once, not each time.
+
+    It is looked at again after it has grown or shrunk by a twentieth.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._lock = threading.Lock()
+        self._survey: Survey | None = None
+
+    def locator(self, where: Filter | None = None) -> Locator:
+        """As `locator_of`, which it is quicker than."""
+        with self._lock:  # requests that come together wait for one look
+            photos, known = self._services.store.count(), self._survey
+            if known is None or abs(photos - known.photos) > GROWTH * known.photos:
+                known = self._survey = survey(self._services)
+        return locator_of(self._services, where, known)
+
+
+def survey(services: Services) -> Survey:
+    """Look at the index as a whole."""
+    prior = None
+    if services.reranker is not None:
+        prior = GalleryPrior(services.catalogue.occupied_cells(CELL_DEG))
+    return Survey(services.store.count(), background_of(services.store), prior)
+
+
+def locator_of(
+    services: Services, where: Filter | None = None, known: Survey | None = None
+) -> Locator:
     """What locates photos by the index of the encoder in use.
 
     With a filter only photos that match it speak, and the GPS gallery, which is not filtered, is
-    left out.
+    left out. Without `known` the index is looked at.
 
     Raises:
         ConfigError: the re-ranker in the home is of another encoder or version.
         InvalidInput: it is damaged.
     """
     reranker = services.reranker
+    known = known if known is not None else survey(services)
 
     def neighbors(query: NDArray[np.float32], limit: int) -> list[Neighbor]:
         found = planning.search(services.store, query, where, limit)
@@ -61,16 +112,13 @@ def locator_of(services: Services, where: Filter | None = None) -> Locator:
         place = services.gazetteer.lookup([coordinate])[0]
         return "" if place is None else str(place)
 
-    prior = None
-    if reranker is not None:
-        prior = GalleryPrior(services.catalogue.occupied_cells(CELL_DEG))
     return Locator(
         neighbors,
         place_name,
         encoder=str(services.embedder.identity),
-        background=background_of(services.store),
+        background=known.background,
         reranker=reranker,
-        sources=MoreSources(pointers, farthest, prior, complete),
+        sources=MoreSources(pointers, farthest, known.prior, complete),
     )
 
 

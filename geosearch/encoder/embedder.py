@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -32,7 +33,10 @@ logger = logging.getLogger(__name__)
 
 
 class Embedder:
-    """Encodes photos; safe to call `prepare` from many threads, `encode` from one at a time.
+    """Encodes photos, words and coordinates; safe for threads.
+
+    Threads `prepare` side by side, but the model runs for one at a time: it uses all cores by
+    itself, and two batches at once would only slow each other down.
 
     Args:
         backbone: the frozen encoder pair.
@@ -63,6 +67,7 @@ class Embedder:
         backbone.to(self.device, self.dtype)
         self._heads = None
         self._is_location_tuned = False
+        self._model_lock = threading.RLock()
         self.identity = identity_of(backbone)
         if heads is not None:
             if heads.model.config.block_dim != backbone.image_dim:
@@ -99,14 +104,15 @@ class Embedder:
         import torch
 
         batch = torch.from_numpy(np.stack(pixels)).to(self.device)  # (n, size, size, 3)
-        with torch.inference_mode():
+        with self._model_lock, torch.inference_mode():
             features = self._backbone.image_features(self.preprocess.normalize(batch))
         on_host: NDArray[np.float32] = features.cpu().numpy()
         return on_host  # (n, image_dim)
 
     def text_features(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Texts to backbone features (n, text_dim) float32, before any head."""
-        return self._backbone.text_features(texts)
+        with self._model_lock:
+            return self._backbone.text_features(texts)
 
     def encode(self, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Prepared pictures to fused vectors (n, dim) float32, L2-normalised.
@@ -119,7 +125,7 @@ class Embedder:
         features = self.image_features(pixels)
         if self._heads is None:
             return fuse(visual=features, text_aligned=features, location_aligned=features)
-        with torch.inference_mode():
+        with self._model_lock, torch.inference_mode():
             blocks = self._heads.image_blocks(torch.from_numpy(features).to(self.device))
         text_aligned, location_aligned = (block.cpu().numpy() for block in blocks)
         return fuse(visual=features, text_aligned=text_aligned, location_aligned=location_aligned)
@@ -135,7 +141,7 @@ class Embedder:
         features = self.text_features(texts)
         joint = features if self._backbone.has_joint_space else None
         if self._heads is not None:
-            with torch.inference_mode():
+            with self._model_lock, torch.inference_mode():
                 aligned, _ = self._heads.text_blocks(torch.from_numpy(features).to(self.device))
             return fuse(visual=joint, text_aligned=aligned.cpu().numpy())
         if joint is None:
@@ -160,12 +166,13 @@ class Embedder:
                 "heads; run `geosearch train` and `geosearch encoders activate`, or install "
                 "geosearch[geoclip] and use ViT-L-14/openai; to filter by place use --near"
             )
-        if not self._is_location_tuned:
-            self._heads.location.choose_compute_dtype()  # measured once, when first needed
-            self._is_location_tuned = True
         lat_lon = torch.tensor([(place.lat, place.lon) for place in coordinates])  # (n, 2)
-        with torch.inference_mode():
-            block = self._heads.location_block(lat_lon.to(self.device))
+        with self._model_lock:
+            if not self._is_location_tuned:
+                self._heads.location.choose_compute_dtype()  # measured once, when first needed
+                self._is_location_tuned = True
+            with torch.inference_mode():
+                block = self._heads.location_block(lat_lon.to(self.device))
         return fuse(location_aligned=block.cpu().numpy())
 
     def embed(self, data: bytes) -> NDArray[np.float32]:

@@ -7,23 +7,29 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from geosearch.client import GeoSearch
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
 Serve = Callable[..., "httpx.Client"]
 
 
 @contextmanager
-def serving(geosearch: GeoSearch, **options: object) -> Iterator[str]:
+def serving(
+    geosearch: GeoSearch, *, app: FastAPI | None = None, **options: object
+) -> Iterator[str]:
     """The address of a server over a collection."""
     uvicorn = pytest.importorskip("uvicorn", reason="the extra api is not installed")
     from geosearch.api import create_app
 
     listener = socket.create_server(("127.0.0.1", 0))
-    app = create_app(geosearch, **options)  # type: ignore[arg-type]
+    app = app or create_app(geosearch, **options)  # type: ignore[arg-type]
     runner = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     thread = threading.Thread(target=runner.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -121,44 +120,6 @@ def test_locate_tells_its_steps_as_events(api: httpx.Client, make_jpeg: MakeJpeg
     kinds = [line[7:] for line in answer.text.splitlines() if line.startswith("event: ")]
     assert kinds[0] == "step"
     assert kinds[-1] == "prediction"
-
-
-def test_many_photos_become_a_job_whose_events_end(api: httpx.Client, make_jpeg: MakeJpeg) -> None:
-    photos = [("image", (f"{seed}.jpg", make_jpeg(seed))) for seed in (0, 1, 2)]
-    accepted = api.post("/v1/locate", files=[*photos, ("image", ("bad.jpg", b"no photo"))])
-    assert accepted.status_code == 202
-    address = accepted.headers["location"]
-    events = api.get(f"{address}/events").text
-    assert events.count("event: prediction") == 4
-    assert "event: done" in events
-    job = api.get(address).json()
-    assert job["state"] == "done"
-    assert [result["image"] for result in job["results"]] == ["0.jpg", "1.jpg", "2.jpg", "bad.jpg"]
-    assert job["results"][3]["reason"]
-    assert api.get(f"/v1/jobs/{uuid4()}").status_code == 404
-
-
-def test_a_job_that_was_cut_off_is_finished_by_the_next_server(
-    filled: GeoSearch, make_jpeg: MakeJpeg
-) -> None:
-    from geosearch.api.jobs import FOLDER, JobRunner
-    from geosearch.catalogue.jobs import Jobs
-
-    record = Jobs(filled.services.engine)
-    job = record.add(["a.jpg", "b.jpg"])
-    record.append(job.id, {"image": "a.jpg"})
-    folder = filled.services.settings.home / FOLDER / str(job.id)
-    folder.mkdir(parents=True)
-    (folder / "1").write_bytes(make_jpeg(2))
-    runner = JobRunner(filled)
-    try:
-        while (now := record.get(job.id)) is not None and now.state == "queued":
-            runner.wait(1.0)
-    finally:
-        runner.stop()
-    assert now is not None
-    assert [result["image"] for result in now.results] == ["a.jpg", "b.jpg"]
-    assert not folder.exists()
 
 
 def test_an_upload_is_found_shown_labelled_and_gone_after_deletion(

@@ -9,7 +9,6 @@ import httpx
 import pytest
 from PIL import Image
 
-from geosearch.api.limits import RateLimit, Turns
 from geosearch.catalogue.keys import ApiKeys
 from geosearch.client import GeoSearch
 from geosearch.errors import ConfigError
@@ -160,16 +159,6 @@ def test_a_key_needs_a_name_and_known_scopes(filled: GeoSearch) -> None:
         keys.revoke("00000000")
 
 
-def test_who_asks_too_often_is_told_when_to_come_back() -> None:
-    now = [0.0]
-    limit = RateLimit(60, clock=lambda: now[0])
-    assert all(limit.wait_s("a") == 0.0 for _ in range(60))
-    assert limit.wait_s("a") == pytest.approx(1.0)
-    assert limit.wait_s("b") == 0.0
-    now[0] = 1.5
-    assert limit.wait_s("a") == 0.0
-
-
 def test_too_many_requests_get_429_with_a_time(filled: GeoSearch) -> None:
     settings = filled.services.settings
     filled.services.settings = Settings(
@@ -183,19 +172,6 @@ def test_too_many_requests_get_429_with_a_time(filled: GeoSearch) -> None:
     last = answers[-1]
     assert last.status_code == 429
     assert int(last.headers["retry-after"]) >= 1
-
-
-def test_over_capacity_is_503_with_a_time_and_no_hang() -> None:
-    from fastapi import HTTPException
-
-    turns = Turns(1, patience_s=0.0)
-    with turns.turn():
-        with pytest.raises(HTTPException) as refused, turns.turn():
-            pass
-    assert refused.value.status_code == 503
-    assert refused.value.headers == {"Retry-After": "5"}
-    with turns.turn():
-        pass
 
 
 def test_a_picture_of_many_pixels_is_refused_before_it_is_decoded(

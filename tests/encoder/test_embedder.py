@@ -4,6 +4,7 @@ import copy
 import io
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -276,3 +277,24 @@ def test_reduced_decoding_stays_close_to_full_decoding(lite: Embedder, shared: P
             full = lite.image_features([lite.preprocess(image.convert("RGB"))])[0]
         cosine = reduced @ full / np.linalg.norm(reduced) / np.linalg.norm(full)
         assert cosine > 0.98, path
+
+
+def test_the_model_runs_for_one_thread_at_a_time() -> None:
+    running, most = [0], [0]
+
+    class Watched(TinyBackbone):
+        def image_features(self, pixels: torch.Tensor) -> torch.Tensor:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+            time.sleep(0.005)
+            running[0] -= 1
+            return super().image_features(pixels)
+
+    embedder = Embedder(Watched(), device="cpu", dtype="float32")
+    pixels = [embedder.prepare(_png(_photo(seed))) for seed in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda one: embedder.encode([one])[0], pixels))
+    assert most[0] == 1
+    assert np.array_equal(
+        np.stack(together), np.concatenate([embedder.encode([p]) for p in pixels])
+    )

@@ -1,0 +1,163 @@
+"""Work that outlives its request: recorded, worked off in order, taken up again after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+from uuid import UUID, uuid4
+
+from fastapi import HTTPException
+
+from geosearch.api.answers import Document
+from geosearch.catalogue.jobs import Job, Jobs
+from geosearch.errors import CatalogueError, GeosearchError, StorageFull, StoreError
+from geosearch.services import Services
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "jobs"
+
+MOST_WAITING = 100
+"""Jobs of a kind that may wait; further ones are told to come back."""
+
+RETRY_AFTER_S = 30
+
+_LOOK_AGAIN_S = 1.0
+"""How long to wait for new jobs before the record is asked, and for engines that do not answer."""
+
+Work: TypeAlias = Callable[[Job, Sequence[Path]], Generator[Sequence[Document]]]
+"""Yields answers for the photos of a job that are left, in order, some at a time."""
+
+
+class JobRunner:
+    """One thread for each kind of job; photos wait as files in the home until they are worked on.
+
+    Args:
+        services: the record, and the home.
+        kinds: how jobs of each kind are done.
+
+    `watchers` are events to be set after a change, each with the loop that it belongs to.
+    """
+
+    def __init__(self, services: Services, kinds: Mapping[str, Work]) -> None:
+        self._folder = services.settings.home / FOLDER
+        self.record = Jobs(services.engine)
+        self._changed = threading.Condition()
+        self._is_stopped = False
+        self.watchers: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+        self._threads = [
+            threading.Thread(target=self._loop, args=(kind, work), name=f"jobs-{kind}", daemon=True)
+            for kind, work in kinds.items()
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether no job is worked on any more."""
+        return self._is_stopped
+
+    def submit(
+        self,
+        kind: str,
+        photos: Sequence[tuple[str, bytes]],
+        options: Mapping[str, Any] | None = None,
+    ) -> Job:
+        """Record a job; the files are written first, so that whoever works on it finds them.
+
+        Raises:
+            HTTPException: 503 while too many wait.
+        """
+        if len(self.record.queued(kind)) >= MOST_WAITING:
+            raise HTTPException(
+                503, "too many jobs wait", headers={"Retry-After": str(RETRY_AFTER_S)}
+            )
+        job_id = uuid4()
+        folder = self._folder / str(job_id)
+        folder.mkdir(parents=True)
+        for number, (_, data) in enumerate(photos):
+            (folder / str(number)).write_bytes(data)
+        job = self.record.add(kind, [name for name, _ in photos], job_id=job_id, options=options)
+        self.tell()
+        return job
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until any job changed or the runner stops; whether it still runs."""
+        with self._changed:
+            if not self._is_stopped:
+                self._changed.wait(timeout_s)
+            return not self._is_stopped
+
+    @contextmanager
+    def watching(self) -> Iterator[asyncio.Event]:
+        """An event of this loop that is set whenever a job changes; waiting holds no thread."""
+        seen = asyncio.Event()
+        watcher = (asyncio.get_running_loop(), seen)
+        with self._changed:
+            self.watchers.add(watcher)
+        try:
+            yield seen
+        finally:
+            with self._changed:
+                self.watchers.discard(watcher)
+
+    def stop(self) -> None:
+        """Finish what is at hand; what is left is taken up by the next start."""
+        with self._changed:
+            self._is_stopped = True
+        self.tell()
+        for thread in self._threads:
+            thread.join()
+
+    def tell(self) -> None:
+        """Wake whoever waits for a change of a job."""
+        with self._changed:
+            self._changed.notify_all()
+            watchers = list(self.watchers)
+        for loop, seen in watchers:
+            loop.call_soon_threadsafe(seen.set)
+
+    def _loop(self, kind: str, work: Work) -> None:
+        while not self._is_stopped:
+            try:
+                waiting = self.record.queued(kind)
+                for job_id in waiting:
+                    self._finish(job_id, work)
+            except (CatalogueError, StoreError, StorageFull):
+                logger.exception("jobs cannot be worked on now")
+                waiting = []
+            if not waiting:
+                with self._changed:
+                    if not self._is_stopped:
+                        self._changed.wait(_LOOK_AGAIN_S)
+
+    def _finish(self, job_id: UUID, work: Work) -> None:
+        job = self.record.get(job_id)
+        if job is None or self._is_stopped:
+            return
+        folder = self._folder / str(job_id)
+        left = [folder / str(number) for number in range(len(job.results), len(job.names))]
+        error: str | None = None
+        try:
+            with closing(work(job, left)) as answers:
+                for some in answers:
+                    self.record.append(job_id, some)
+                    self.tell()
+                    if self._is_stopped:
+                        return
+        except (CatalogueError, StoreError, StorageFull):
+            raise  # of the engines: the job is tried again
+        except GeosearchError as problem:
+            error = str(problem)
+        except Exception:  # a defect: without this, one job would stop all that come after it
+            logger.exception("job %s failed", job_id)
+            error = "the server could not finish this job; its log says why"
+        self.record.finish(job_id, error=error)
+        self.tell()
+        shutil.rmtree(folder, ignore_errors=True)

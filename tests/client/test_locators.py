@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from geosearch.client import GeoSearch
+from geosearch.store.base import Hit, VectorStore
+
+
+class Watched:
+    """A store that counts how often it is looked at as a whole."""
+
+    def __init__(self, store: VectorStore) -> None:
+        self._store = store
+        self.looks = 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    def scroll(self, *arguments: object, **options: object) -> Iterator[Hit]:
+        self.looks += 1
+        return self._store.scroll(*arguments, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def watched(geosearch: GeoSearch, folder: Path) -> Watched:
+    geosearch.ingest(folder)
+    geosearch.services.store = Watched(geosearch.services.store)  # type: ignore[assignment]
+    return geosearch.services.store  # type: ignore[return-value]
+
+
+def test_the_index_as_a_whole_is_looked_at_once_for_many_photos(
+    geosearch: GeoSearch, watched: Watched, make_jpeg: Callable[..., bytes]
+) -> None:
+    data = make_jpeg(1)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda n: geosearch.locate_bytes(data, name=str(n)), range(8)))
+    assert {one.best.coordinate for one in found if one.best} == {found[0].best.coordinate}  # type: ignore[union-attr]
+    assert watched.looks == 1
+
+
+def test_it_is_looked_at_again_after_it_has_grown(
+    geosearch: GeoSearch, watched: Watched, make_jpeg: Callable[..., bytes], tmp_path: Path
+) -> None:
+    geosearch.locate_bytes(make_jpeg(1), name="a")
+    (tmp_path / "new.jpg").write_bytes(make_jpeg(50, gps=(5.0, 5.0)))
+    del geosearch.services.pipeline  # it knows the store that is not counted
+    geosearch.ingest(tmp_path / "new.jpg")
+    geosearch.locate_bytes(make_jpeg(1), name="b")
+    assert watched.looks == 2
