@@ -41,6 +41,21 @@ class PhotoState(StrEnum):
     UNLABELLED = "unlabelled"
 
 
+class LmmState(StrEnum):
+    """What a large multimodal model added to a prediction."""
+
+    NOT_ASKED = "not-asked"
+    """None is configured, or it was not wanted."""
+    ANSWERED = "answered"
+    """It proposed at least one place."""
+    REFUSED = "refused"
+    """No reply named a place that can be used; the photos decided alone."""
+    FAILED = "failed"
+    """It gave no reply: down, too slow, wrong key; the photos decided alone."""
+    OVER_BUDGET = "over-budget"
+    """It was not asked, because that might have cost more than is allowed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Label:
     """A coordinate and where it comes from."""
@@ -165,7 +180,8 @@ class Prediction:
     `best` is None exactly when `reason` says why; `alternatives` are spread out and do not repeat
     it. Radii are in kilometres at confidence levels in percent. `is_calibrated` tells whether radii
     and probabilities were measured on held-out photos or only follow from the spread of the
-    support; `negatives` are the photos least like this one, `models` the advisers asked.
+    support; `negatives` are the photos least like this one, `models` the advisers asked, `lmm` what
+    came of asking a large multimodal model.
     """
 
     image: str
@@ -179,6 +195,7 @@ class Prediction:
     is_calibrated: bool = False
     negatives: tuple[SearchHit, ...] = ()
     models: tuple[str, ...] = ()
+    lmm: LmmState = LmmState.NOT_ASKED
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from geosearch.catalogue.pace import Pace, pace
 from geosearch.catalogue.repository import Catalogue
 from geosearch.catalogue.session import migrate, open_engine
 from geosearch.closing import Closing
-from geosearch.errors import StoreError
+from geosearch.errors import ConfigError, StoreError
 from geosearch.home import Home
 from geosearch.settings import Settings
 from geosearch.store.base import VectorStore
@@ -26,14 +26,22 @@ from geosearch.store.inventory import StoredCollection, local_collections
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from geosearch.catalogue.lmm_ledger import LmmLedger
     from geosearch.encoder.embedder import Embedder
     from geosearch.encoder.gallery import GpsGallery
     from geosearch.ingest.parts import PhotoEncoder
     from geosearch.ingest.pipeline import Pipeline
     from geosearch.ingest.reader import ReadLimits
     from geosearch.ingest.reconcile import Reconciler
+    from geosearch.lmm.calls import ModelClient
+    from geosearch.lmm.config import LmmConfig
     from geosearch.localization.reranker import Reranker
     from geosearch.places import Gazetteer
+
+NO_LMM = (
+    "no large multimodal model is configured; set GEOSEARCH_LMM_CONFIG to a LiteLLM config.yaml, "
+    "see docs/lmm.md"
+)
 
 
 class Services(Closing):
@@ -240,6 +248,41 @@ class Services(Closing):
 
         identity = self.embedder.identity
         return load_reranker(reranker_path(self.settings.home, identity), encoder=str(identity))
+
+    @cached_property
+    def lmm_config(self) -> LmmConfig | None:
+        """The models of GEOSEARCH_LMM_CONFIG; None where it is not set.
+
+        Raises:
+            ConfigError: the file cannot be used; the message names its line.
+        """
+        if self.settings.lmm_config is None:
+            return None
+        from geosearch.lmm.config import load_config
+
+        return load_config(self.settings.lmm_config)
+
+    @cached_property
+    def lmm_client(self) -> ModelClient:
+        """What calls those models.
+
+        Raises:
+            ConfigError: GEOSEARCH_LMM_CONFIG is not set.
+        """
+        from geosearch.lmm.client import LiteLlmClient
+
+        if self.lmm_config is None:
+            raise ConfigError(NO_LMM)
+        return LiteLlmClient(self.lmm_config)
+
+    @cached_property
+    def lmm_ledger(self) -> LmmLedger:
+        """The record of calls, their cost and their answers."""
+        from geosearch.catalogue.lmm_ledger import LmmLedger
+
+        if self.settings.database_url is None:
+            self.migrate()
+        return LmmLedger(self._engine)
 
     @cached_property
     def pipeline(self) -> Pipeline:

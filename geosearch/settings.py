@@ -129,6 +129,43 @@ class Settings(BaseSettings):
     api_max_in_flight: int = Field(
         default=128, ge=1, description="Requests answered at once; more are told to come back."
     )
+    lmm_config: Path | None = Field(
+        default=None,
+        description="LiteLLM config.yaml with the large multimodal models that `geosearch locate` "
+        "asks.",
+    )
+    lmm_model: str | None = Field(
+        default=None, description="Its model_name to ask; by default the first of the file."
+    )
+    lmm_samples: int = Field(
+        default=1, ge=1, le=20, description="How often each question of a photo is asked."
+    )
+    lmm_positives: str = Field(
+        default="5,10,15",
+        description="Of how many photos found the questions tell that follow the independent one; "
+        "empty for that one alone.",
+    )
+    lmm_concurrency: int = Field(
+        default=8, ge=1, le=256, description="Questions that are asked at a time."
+    )
+    lmm_timeout_s: float = Field(
+        default=120.0,
+        gt=0,
+        description="Seconds that a model may take for one photo, repetition included; then the "
+        "photos decide alone.",
+    )
+    lmm_image_edge: int = Field(
+        default=1024,
+        ge=64,
+        le=8192,
+        description="Longer side, in pixels, of the picture that a model is sent.",
+    )
+    lmm_monthly_budget_usd: float | None = Field(
+        default=None,
+        ge=0,
+        description="US dollars that all who share the catalogue may spend in a calendar month "
+        "(UTC); a call that might pass it is not made.",
+    )
     tile_url: str | None = Field(
         default=None,
         description="Map tiles for the page, as https://HOST/{z}/{x}/{y}.png; without, outlines "
@@ -151,6 +188,14 @@ class Settings(BaseSettings):
     def _hosts_and_networks(cls, entries: str | None) -> str | None:
         AllowedAddresses.parse(entries or "")
         return entries
+
+    @field_validator("lmm_positives")
+    @classmethod
+    def _counts(cls, counts: str) -> str:
+        parts = [part.strip() for part in counts.split(",") if part.strip()]
+        if not all(part.isdecimal() and 1 <= int(part) <= 50 for part in parts):
+            raise ValueError("must be numbers from 1 to 50 with commas between, as in 5,10,15")
+        return ",".join(parts)
 
     @field_validator("home")
     @classmethod

@@ -18,10 +18,10 @@ from geosearch.encoder.drafts import drafted_file
 from geosearch.errors import ConfigError, InvalidInput
 from geosearch.exports.reading import prediction_from_dict
 from geosearch.exports.text import json_value
-from geosearch.records import Prediction
+from geosearch.records import LmmState, Prediction
 
 FORMATS = {".csv": "csv", ".geojson": "geojson", ".kml": "kml", ".json": "json"}
-FORMAT = 1
+FORMAT = 2
 
 
 class Journal(Closing):
@@ -46,6 +46,7 @@ class Journal(Closing):
         self.done: set[str] = set()
         self.cost_usd = 0.0
         self.unanswered = 0
+        self.without_lmm = 0
         out.parent.mkdir(parents=True, exist_ok=True)
         head = {"format": FORMAT, **conditions}
         found = self._recovered()
@@ -120,6 +121,7 @@ class Journal(Closing):
         self.done.add(str(json_value(prediction.image)))
         self.cost_usd += prediction.cost_usd
         self.unanswered += prediction.best is None
+        self.without_lmm += prediction.lmm not in (LmmState.NOT_ASKED, LmmState.ANSWERED)
 
     def _write(self, document: dict[str, Any]) -> None:
         line = json.dumps(document, ensure_ascii=True, allow_nan=False).encode() + b"\n"

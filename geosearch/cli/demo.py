@@ -106,7 +106,9 @@ def demo(photos: Path | None, output: Path, as_json: bool) -> int:
         note("   and the same within 500 km of where it was taken")
         near = geosearch.search(image=first.path, near=first.truth, radius_km=500.0, k=5)
         note(f"3. Locating {len(unknown)} photo{'s' if len(unknown) > 1 else ''}")
-        predictions: list[Prediction] = list(geosearch.locate([photo.path for photo in unknown]))
+        predictions: list[Prediction] = list(
+            geosearch.locate([photo.path for photo in unknown], no_lmm=True)
+        )
     errors_km = [
         None if p.best is None else p.best.coordinate.distance_km(photo.truth)
         for p, photo in zip(predictions, unknown, strict=True)

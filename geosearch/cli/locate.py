@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,7 +17,10 @@ from geosearch.cli.output import (
     note,
     write_json,
 )
-from geosearch.records import Prediction
+from geosearch.records import LmmState, Prediction
+
+if TYPE_CHECKING:
+    from geosearch.client.reasoning import LmmWishes
 
 
 @click.command()
@@ -39,23 +44,44 @@ from geosearch.records import Prediction
     help="Write all answers into FILE.csv, .geojson, .kml or .json; the same command goes on where "
     "a stopped one was.",
 )
+@click.option("--model", help="Ask this model of GEOSEARCH_LMM_CONFIG, not its first.")
+@click.option("--no-lmm", is_flag=True, help="Ask no large multimodal model.")
+@click.option("--hint", help='What is known of the place, for the model: "somewhere in Chile".')
+@click.option("--samples", type=click.IntRange(1, 20), help="Ask each question so often.")
+@click.option(
+    "--max-cost-usd",
+    type=click.FloatRange(0.0),
+    help="The most that models may cost; photos after that are located without.",
+)
 @json_option
 def locate(
-    images: tuple[Path, ...], form: str, map_path: Path | None, out: Path | None, as_json: bool
+    images: tuple[Path, ...],
+    form: str,
+    map_path: Path | None,
+    out: Path | None,
+    model: str | None,
+    no_lmm: bool,
+    hint: str | None,
+    samples: int | None,
+    max_cost_usd: float | None,
+    as_json: bool,
 ) -> int:
     """Say where IMAGES (photos, and folders of them) were taken, by the photos most like them.
 
-    Exit code 1 if at least one photo got no answer; its reason is in the output.
+    A large multimodal model is asked too where GEOSEARCH_LMM_CONFIG names one; the photos decide
+    alone if it fails. Exit code 1 if at least one photo got no answer; its reason is in the output.
     """
     from geosearch import exports
     from geosearch.client import GeoSearch
+    from geosearch.client.reasoning import LmmWishes
 
+    wishes = LmmWishes(model, no_lmm, hint, samples, max_cost_usd)
     if out is not None:
-        return _locate_into(out, images, map_path, as_json)
+        return _locate_into(out, images, wishes, map_path, as_json)
     form = "json" if as_json else form
     predictions: list[Prediction] = []
     with GeoSearch() as geosearch:
-        for prediction in counted(geosearch.locate(images), "locate"):
+        for prediction in counted(geosearch.locate(images, **asdict(wishes)), "locate"):
             predictions.append(prediction)
             if form == "text":
                 show_prediction(prediction)
@@ -72,19 +98,28 @@ def locate(
     return 0 if all(prediction.best is not None for prediction in predictions) else 1
 
 
-def _locate_into(out: Path, images: tuple[Path, ...], map_path: Path | None, as_json: bool) -> int:
+def _locate_into(
+    out: Path, images: tuple[Path, ...], wishes: LmmWishes, map_path: Path | None, as_json: bool
+) -> int:
     """Locate into a file, resumable; counts on stdout."""
     from geosearch.cli.batch import Journal
     from geosearch.client import GeoSearch
+    from geosearch.client.reasoning import conditions
 
     with GeoSearch() as geosearch:
-        conditions = {"encoder": str(geosearch.services.embedder.identity)}
-        with Journal(out, conditions) as journal, locating_progress(images) as tell:
+        same: dict[str, Any] = {"encoder": str(geosearch.services.embedder.identity)}
+        if asked := conditions(geosearch.services, wishes):
+            same["lmm"] = asked
+        with Journal(out, same) as journal, locating_progress(images) as tell:
             before = len(journal.done)
-            for prediction in geosearch.locate(images, skip=journal.is_done):
+            if wishes.max_cost_usd is not None:  # earlier runs of this batch have spent of it
+                left_usd = max(0.0, wishes.max_cost_usd - journal.cost_usd)
+                wishes = replace(wishes, max_cost_usd=left_usd)
+            for prediction in geosearch.locate(images, skip=journal.is_done, **asdict(wishes)):
                 journal.add(prediction)
                 tell(len(journal.done), journal.cost_usd)
             located, unanswered, cost_usd = len(journal.done), journal.unanswered, journal.cost_usd
+            without = journal.without_lmm
             if map_path is not None:
                 _draw(map_path, list(journal.predictions()))
             journal.finish()
@@ -93,6 +128,7 @@ def _locate_into(out: Path, images: tuple[Path, ...], map_path: Path | None, as_
         "photos": located,
         "resumed": before,
         "unanswered": unanswered,
+        "without_lmm": without,
         "cost_usd": cost_usd,
     }
     if as_json:
@@ -101,6 +137,7 @@ def _locate_into(out: Path, images: tuple[Path, ...], map_path: Path | None, as_
         note(
             f"{located} photos in {out}, {before} of them from an earlier run; {unanswered} "
             f"without an answer; ${cost_usd:.2f}"
+            + (f"; {without} without the model, see the column lmm" if without else "")
         )
     return 1 if unanswered else 0
 
@@ -134,6 +171,13 @@ def show_prediction(prediction: Prediction) -> None:
             f"`geosearch train reranker` on photos in 100 blocks of one degree); {best.share:.0%} "
             "is for this place"
         )
+    if prediction.lmm is not LmmState.NOT_ASKED:
+        said = next(
+            (step.summary for step in reversed(prediction.steps) if step.name.startswith("lmm")), ""
+        )
+        if prediction.lmm is LmmState.ANSWERED:
+            said = f"{', '.join(prediction.models)}, ${prediction.cost_usd:.4f}"
+        click.echo(f"  large multimodal model: {prediction.lmm}; {said}")
     for evidence in best.evidence[:3]:
         click.echo(f"  because of {evidence.photo.path} ({evidence.score:.3f})")
     for other in prediction.alternatives[:3]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from geosearch import criteria, retrieval
-from geosearch.client.arguments import Place, as_paths, coordinate_of, image_bytes, photo_sources
+from geosearch.client.arguments import Place, as_paths, coordinate_of, photo_sources
 from geosearch.client.locating import Locators
+from geosearch.client.prediction import Predictor
 from geosearch.client.queries import fused_query
+from geosearch.client.reasoning import LmmWishes, Reasoners
 from geosearch.closing import Closing
 from geosearch.criteria import PathLike, When
-from geosearch.errors import ConfigError, InvalidInput, UnreadableImage
+from geosearch.errors import ConfigError
 from geosearch.ingest.folders import scan
-from geosearch.ingest.sources import BadSource, is_settled
-from geosearch.localization.locator import Locator
+from geosearch.ingest.sources import is_settled
 from geosearch.records import IngestReport, Step
 from geosearch.results import FoundPhotos, LocatedPhoto
 from geosearch.services import Services
@@ -55,10 +55,12 @@ class GeoSearch(Closing):
     def __init__(self, services: Services | None = None, **settings: object) -> None:
         self.services = services if services is not None else Services(load_settings(**settings))
         self._locators = Locators(self.services)
+        self._reasoners = Reasoners(self.services)
         self._is_index_compared = False
 
     def close(self) -> None:
         """Close every engine; harmless when called twice."""
+        self._reasoners.close()
         self.services.close()
 
     def ingest(
@@ -200,34 +202,34 @@ class GeoSearch(Closing):
         *,
         where: Filter | None = None,
         skip: Callable[[str], bool] | None = None,
+        model: str | None = None,
+        no_lmm: bool = False,
+        hint: str | None = None,
+        samples: int | None = None,
+        max_cost_usd: float | None = None,
     ) -> Iterator[LocatedPhoto]:
         """Say where photos were taken, one prediction for each, in order, as they are ready.
 
-        A photo that cannot be read gives a prediction without an answer and the reason.
+        A photo that cannot be read gives a prediction without an answer and the reason. Where
+        GEOSEARCH_LMM_CONFIG names a large multimodal model it is asked too; if it fails, the photos
+        of the collection decide alone, and `lmm` of the prediction says so.
 
         Args:
             images: files, and folders with all the photos they contain.
-            where: only photos that match count as neighbours.
+            where: only photos that match count as neighbours, and models are told its area.
             skip: photos, by the name that their prediction would have, that are passed over.
+            model: which model of lmm.yaml to ask; the first unless told.
+            no_lmm: ask none.
+            hint: what is known or supposed of the place, for the model.
+            samples: how often each question is asked.
+            max_cost_usd: the most that this call may spend on models.
 
         Raises:
-            ConfigError: a path does not exist.
+            ConfigError: a path does not exist, or a model cannot be asked.
         """
-        self._warn_of_missing_photos()
-        locator = self._locators.locator(where)
-        for source in scan(as_paths(images)):
-            if skip is not None and skip(source.uri):
-                continue
-            if isinstance(source, BadSource):
-                yield self._unanswered(source.uri, source.reason, start=time.perf_counter())
-                continue
-            start = time.perf_counter()
-            try:
-                data = image_bytes(source.path or source.uri)
-            except UnreadableImage as error:
-                yield self._unanswered(source.uri, str(error), start=start)
-                continue
-            yield self._locate(locator, data, source.uri, _silent)
+        wishes = LmmWishes(model, no_lmm, hint, samples, max_cost_usd)
+        predictor = self._predictor(where, wishes)
+        yield from predictor.predict_all(scan(as_paths(images)), skip)
 
     def locate_bytes(
         self,
@@ -235,6 +237,9 @@ class GeoSearch(Closing):
         *,
         name: str,
         where: Filter | None = None,
+        model: str | None = None,
+        no_lmm: bool = False,
+        hint: str | None = None,
         on_step: Callable[[Step], None] | None = None,
     ) -> LocatedPhoto:
         """Say where a photo was taken that is in no file, as one that came over the network.
@@ -242,27 +247,28 @@ class GeoSearch(Closing):
         Args:
             data: the photo's bytes.
             name: what to call it in the prediction.
-            where: only photos that match count as neighbours.
+            where: only photos that match count as neighbours, and models are told its area.
+            model: as in `locate`.
+            no_lmm: as in `locate`.
+            hint: as in `locate`.
             on_step: called with each step once it is done, in this thread.
-        """
-        self._warn_of_missing_photos()
-        return self._locate(self._locators.locator(where), data, name, on_step or _silent)
 
-    def _locate(
-        self, locator: Locator, data: bytes, name: str, on_step: Callable[[Step], None]
-    ) -> LocatedPhoto:
-        start = time.perf_counter()
-        try:
-            vector = self.services.embedder.embed(data)
-        except (UnreadableImage, InvalidInput) as error:
-            return self._unanswered(name, str(error), start=start)
-        retrieved = locator.retrieve(vector)
-        for step in retrieved.steps:
-            on_step(step)
-        prediction = locator.decide(retrieved, image=name)
-        for step in prediction.steps[len(retrieved.steps) :]:
-            on_step(step)
-        return LocatedPhoto.of(prediction)
+        Raises:
+            ConfigError: a model cannot be asked.
+        """
+        predictor = self._predictor(where, LmmWishes(model, no_lmm, hint))
+        return predictor.begin(data, name, on_step)()
+
+    def _predictor(self, where: Filter | None, wishes: LmmWishes) -> Predictor:
+        adviser = self._reasoners.of(wishes)
+        self._warn_of_missing_photos()
+        return Predictor(
+            self.services.embedder,
+            self._locators.locator(where),
+            adviser,
+            area=None if adviser is None else self._reasoners.area(where),
+            hint=wishes.hint,
+        )
 
     def evaluate(
         self,
@@ -276,7 +282,8 @@ class GeoSearch(Closing):
         """Locate every photo of a manifest and measure how far off the answers are.
 
         A photo that is in the collection finds itself; keep the photos asked out of it, or use
-        `geosearch evaluate`, which takes them out and compares with baselines.
+        `geosearch evaluate`, which takes them out and compares with baselines. No large multimodal
+        model is asked.
 
         Args:
             manifest: CSV or Parquet with `path`, `lat`, `lon`.
@@ -295,7 +302,7 @@ class GeoSearch(Closing):
         dataset = load_manifest(Path(manifest).expanduser(), images=folder).limited(limit)
         return evaluate(
             lambda queries: self.locate(
-                [query.image for query in queries if query.image is not None]
+                [query.image for query in queries if query.image is not None], no_lmm=True
             ),
             dataset,
             resamples=resamples,
@@ -331,18 +338,3 @@ class GeoSearch(Closing):
                 indexed - found,
                 indexed,
             )
-
-    def _unanswered(self, image: str, reason: str, *, start: float) -> LocatedPhoto:
-        return LocatedPhoto(
-            image=image,
-            best=None,
-            alternatives=(),
-            steps=(),
-            encoder=str(self.services.embedder.identity),
-            reason=reason,
-            seconds=time.perf_counter() - start,
-        )
-
-
-def _silent(step: Step) -> None:
-    """For who waits for the answer only."""

@@ -44,6 +44,7 @@ def prediction_to_dict(prediction: Prediction) -> dict[str, JsonValue]:
             for hit in prediction.negatives
         ],
         "models": list(prediction.models),
+        "lmm": str(prediction.lmm),
         "encoder": prediction.encoder,
         "cost_usd": prediction.cost_usd,
         "seconds": prediction.seconds,

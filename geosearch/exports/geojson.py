@@ -93,9 +93,17 @@ def photos_to_geojson(rows: Iterable[Mapping[str, object]], out: TextIO) -> int:
 def _features(prediction: Prediction) -> Iterator[dict[str, JsonValue]]:
     image, best = prediction.image, prediction.best
     if best is None:
-        yield _feature(None, {"role": "no_answer", "image": image, "reason": prediction.reason})
+        yield _feature(
+            None,
+            {
+                "role": "no_answer",
+                "image": image,
+                "reason": prediction.reason,
+                "lmm": str(prediction.lmm),
+            },
+        )
         return
-    yield _candidate_feature(best, {"role": "answer", "image": image})
+    yield _candidate_feature(best, {"role": "answer", "image": image, "lmm": str(prediction.lmm)})
     for level, radius_km in sorted(best.radius_km.items(), reverse=True):
         yield _feature(
             _area(best.coordinate, radius_km),

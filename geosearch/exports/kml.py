@@ -16,7 +16,7 @@ from geosearch.exports.documents import (
 )
 from geosearch.exports.text import printable
 from geosearch.geo import Coordinate
-from geosearch.records import Candidate, PhotoFact, Prediction, SearchResult
+from geosearch.records import Candidate, LmmState, PhotoFact, Prediction, SearchResult
 
 # Styles are named by what a feature is; KML colours are alpha, blue, green, red.
 _KML_STYLES = {
@@ -41,6 +41,8 @@ def predictions_to_kml(predictions: Iterable[Prediction]) -> str:
         if best is None:
             _text(folder, "description", html.escape(f"No answer: {prediction.reason}"))
             continue
+        if prediction.lmm is not LmmState.NOT_ASKED:
+            _text(folder, "description", f"Large multimodal model: {prediction.lmm}")
         _candidate_placemark(folder, "answer", best.place or "Answer", best)
         for level, radius_km in sorted(best.radius_km.items(), reverse=True):
             placemark = _placemark(folder, "radius", f"{level} % radius: {radius_km:.3g} km", {})

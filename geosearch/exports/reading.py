@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from geosearch.geo import Coordinate
-from geosearch.records import Candidate, Evidence, PhotoFact, Prediction, SearchHit, Step
+from geosearch.records import Candidate, Evidence, LmmState, PhotoFact, Prediction, SearchHit, Step
 
 
 def prediction_from_dict(document: Mapping[str, Any]) -> Prediction:
@@ -34,6 +34,7 @@ def prediction_from_dict(document: Mapping[str, Any]) -> Prediction:
         is_calibrated=document["is_calibrated"],
         negatives=tuple(SearchHit(_fact(one), one["score"], None) for one in document["negatives"]),
         models=tuple(document["models"]),
+        lmm=LmmState(document["lmm"]),
     )
 
 

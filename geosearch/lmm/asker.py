@@ -15,7 +15,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
-from geosearch.errors import ConfigError, LmmError, LmmPolicyRefusal, LmmRejected, LmmUnavailable
+from geosearch.errors import (
+    ConfigError,
+    LmmError,
+    LmmPolicyRefusal,
+    LmmRejected,
+    LmmTimeout,
+    LmmUnavailable,
+)
 from geosearch.lmm.accounts import CallState, Ledger, Limits, Settlement, StoredAnswer
 from geosearch.lmm.answers import Outcome, Refusal, Unparsable, parse_reply
 from geosearch.lmm.attempts import AnsweredElsewhere, Attempt, Attempts, Question
@@ -92,6 +99,7 @@ class Asker:
             sleep=sleep,
             seed=seed,
         )
+        self._clock = clock
         self._lock = threading.Lock()
         self._under_way: dict[str, Future[Advice]] = {}
 
@@ -110,6 +118,12 @@ class Asker:
                     f"{deployment.where}: {deployment.name} ({deployment.model}) takes no "
                     "pictures; name one that does, or say in its model_info that it does "
                     "(supports_vision: true)"
+                )
+            missing = self._client.missing_keys(deployment)
+            if missing:
+                raise ConfigError(
+                    f"{deployment.where}: {deployment.name} ({deployment.model}) has no key; run: "
+                    f"export {missing[0]}=… (or add api_key: os.environ/NAME to its litellm_params)"
                 )
             self._attempts.refuse_unpriced(deployment)
         return group[0].name
@@ -189,7 +203,7 @@ class Asker:
             if running is None:
                 mine = self._under_way[key] = Future()
         if running is not None:
-            return replace(running.result(), cost_usd=0.0, is_cached=True, calls=0)
+            return self._from_another_thread(running, name, deadline)
         assert mine is not None
         try:
             advice = self._from_cache(key) or self._from_model(question, name, key, deadline)
@@ -201,6 +215,19 @@ class Asker:
         finally:
             with self._lock:
                 del self._under_way[key]
+
+    def _from_another_thread(
+        self, running: Future[Advice], name: str, deadline: float | None
+    ) -> Advice:
+        """What another thread gets that is asking the same, within this one's time."""
+        left_s = None if deadline is None else max(0.0, deadline - self._clock())
+        try:
+            advice = running.result(left_s)
+        except LmmError:
+            raise  # LmmTimeout, the other's own, is a TimeoutError too
+        except TimeoutError as error:
+            raise LmmTimeout(f"{name} did not reply in time to who asked the same first") from error
+        return replace(advice, cost_usd=0.0, is_cached=True, calls=0)
 
     def _from_cache(self, key: str) -> Advice | None:
         found = self._ledger.find_answer(key) if self._use_cache else None

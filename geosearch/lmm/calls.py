@@ -101,5 +101,8 @@ class ModelClient(Protocol):
     def refuses_pictures(self, deployment: Deployment) -> bool:
         """Whether the model is known to take no pictures."""
 
+    def missing_keys(self, deployment: Deployment) -> tuple[str, ...]:
+        """Environment variables of keys that the model needs and nobody gives."""
+
     def is_priced(self, deployment: Deployment) -> bool:
         """Whether its calls have a known price, be it 0."""

@@ -124,12 +124,18 @@ class LiteLlmClient:
         return known is not None and not known.get("supports_vision", False)
 
     def missing_keys(self, deployment: Deployment) -> tuple[str, ...]:
-        """Environment variables that the provider needs and nobody gives."""
+        """The environment variables of keys that the provider needs and nobody gives.
+
+        Providers with other ways to sign in, as a cloud's own, are taken to know theirs.
+        """
         params = self._params(deployment)
+        if params.get("api_key") or deployment.model.split("/")[0] in _OWN_SERVERS:
+            return ()
         found = self._opened().validate_environment(
-            model=deployment.model, api_key=params.get("api_key"), api_base=params.get("api_base")
+            model=deployment.model, api_base=params.get("api_base")
         )
-        return () if params.get("api_key") else tuple(found.get("missing_keys", ()))
+        missing = tuple(found.get("missing_keys", ()))
+        return missing if all(name.endswith("_API_KEY") for name in missing) else ()
 
     def _opened(self) -> Any:
         """The library, imported once, quiet and offline."""

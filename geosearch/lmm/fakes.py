@@ -119,6 +119,10 @@ class ScriptedClient:
         """Whether there is a price."""
         return self._price is not None
 
+    def missing_keys(self, deployment: Deployment) -> tuple[str, ...]:
+        """None: it needs no key."""
+        return ()
+
     def refuses_pictures(self, deployment: Deployment) -> bool:
         """Whether the name is among `text_only`."""
         return deployment.name in self._text_only

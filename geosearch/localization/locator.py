@@ -185,7 +185,9 @@ class Locator:
         """
         log, settings = _StepLog(self._clock), self._settings
         photos, found = self._photos(query)
-        voices = photos[FUSED] = self._completed(photos[FUSED])
+        farthest = self._sources.farthest(query, settings.negatives)
+        voices, negatives = self._completed(photos[FUSED], farthest)
+        photos[FUSED] = voices
         log.note("retrieval", *wording.introduction(voices, len(found)))
         reason = wording.why_nothing(found, voices, settings.min_score, self._background)
         candidates: tuple[Candidate, ...] = ()
@@ -195,7 +197,6 @@ class Locator:
             reason = wording.why_scattered(
                 candidates[0], settings.max_spread_km, self.is_calibrated
             )
-        negatives = self._sources.farthest(query, settings.negatives)
         return Retrieved(
             neighbors=tuple(voices),
             candidates=candidates,
@@ -210,9 +211,17 @@ class Locator:
         """Whether radii and probabilities were measured on held-out photos."""
         return self._reranker is not None and self._reranker.conformal is not None
 
-    def _completed(self, voices: list[Neighbor]) -> list[Neighbor]:
-        """The first of the voices with all that is known of them; the others as they are."""
-        return [*self._sources.complete(voices[:COMPLETED]), *voices[COMPLETED:]]
+    def _completed(
+        self, voices: list[Neighbor], negatives: Sequence[Neighbor]
+    ) -> tuple[list[Neighbor], list[Neighbor]]:
+        """The photos that are shown with all that is known of them, in one look-up."""
+        shown = voices[:COMPLETED]
+        known = {one.photo.id: one.photo for one in self._sources.complete([*shown, *negatives])}
+        first, last = (
+            [replace(one, photo=known[one.photo.id]) for one in some if one.photo.id in known]
+            for some in (shown, negatives)
+        )
+        return [*first, *voices[COMPLETED:]], last
 
     def _photos(
         self, query: NDArray[np.float32]
@@ -280,6 +289,7 @@ class Locator:
             is_calibrated=self.is_calibrated and not heard.proposals and bool(candidates),
             negatives=tuple(SearchHit(one.photo, one.score, None) for one in retrieved.negatives),
             models=heard.models,
+            lmm=heard.state,
         )
 
     def _verified(

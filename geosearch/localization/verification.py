@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from geosearch.errors import ConfigError, InvalidInput
 from geosearch.geo import Coordinate
-from geosearch.records import Step
+from geosearch.records import LmmState, Step
 
 NEAR_KM = 25.0
 """Two proposals so near to each other are for one place: a city."""
@@ -59,13 +59,14 @@ class Proposal:
 class Reasoned:
     """What an adviser made of one photo: proposals, its steps in words, models, cost.
 
-    Refusals and failures are steps without a coordinate, never proposals.
+    Refusals and failures are steps without a coordinate, never proposals; `state` sums them up.
     """
 
     proposals: tuple[Proposal, ...] = ()
     steps: tuple[Step, ...] = ()
     models: tuple[str, ...] = ()
     cost_usd: float = 0.0
+    state: LmmState = LmmState.NOT_ASKED
 
 
 @dataclass(frozen=True, slots=True)
