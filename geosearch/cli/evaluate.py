@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,11 +105,10 @@ def evaluate(
         postcard_seed, limit, resamples, seed,
     )  # fmt: skip
     _check(options)
-    if output is not None:
-        _make_folder(output)
-    report = _from_features(options) if benchmark == "features" else _from_files(options)
-    if output is not None:
-        _write(report, output)
+    with _folder(output):
+        report = _from_features(options) if benchmark == "features" else _from_files(options)
+        if output is not None:
+            _write(report, output)
     from geosearch.evaluation.report import report_to_dict, report_to_markdown
 
     if as_json:
@@ -256,32 +256,53 @@ def _run(
     )
 
 
-def _make_folder(output: Path) -> None:
-    """Make the folder first: an hour of work must not end at a mistyped path."""
+@contextmanager
+def _folder(output: Path | None) -> Iterator[None]:
+    """Make the folder first: an hour of work must not end at a mistyped path.
+
+    It goes again if nothing came to be written into it.
+    """
     from geosearch.errors import ConfigError
 
+    if output is None or output.is_dir():
+        yield
+        return
     try:
-        output.mkdir(parents=True, exist_ok=True)
+        output.mkdir(parents=True)
     except OSError as error:
         raise ConfigError(f"{output} cannot be made: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        if not any(output.iterdir()):
+            output.rmdir()
 
 
 def _write(report: EvaluationReport, output: Path) -> None:
-    """Write the four files; without the plot library its absence is said and three are written."""
+    """Write the four files; without the plot library its absence is said and three are written.
+
+    Each is written aside and renamed, so that none is ever half there.
+    """
     import json
 
+    from geosearch.encoder.drafts import drafted_file
     from geosearch.errors import MissingDependency
     from geosearch.evaluation.figures import map_html, plot_errors
     from geosearch.evaluation.methods import LOCATOR_ALWAYS
     from geosearch.evaluation.report import report_to_dict, report_to_markdown
 
     document = json.dumps(report_to_dict(report), ensure_ascii=False, indent=2, allow_nan=False)
-    (output / "report.json").write_text(document + "\n", encoding="utf-8")
-    (output / "report.md").write_text(report_to_markdown(report), encoding="utf-8")
-    page = map_html(report, report.method(LOCATOR_ALWAYS))
-    (output / "map.html").write_text(page, encoding="utf-8")
+    texts = {
+        "report.json": document + "\n",
+        "report.md": report_to_markdown(report),
+        "map.html": map_html(report, report.method(LOCATOR_ALWAYS)),
+    }
+    for name, text in texts.items():
+        with drafted_file(output / name) as draft:
+            draft.write_text(text, encoding="utf-8")
     try:
-        plot_errors(report, output / "errors.png")
+        with drafted_file(output / "errors.png") as draft:
+            plot_errors(report, draft)
     except MissingDependency as error:
         note(f"no plot: {error}")
     note(f"report: {output.absolute()}")

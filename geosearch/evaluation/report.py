@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from geosearch.evaluation.harness import EvaluationReport, MethodReport
-from geosearch.evaluation.metrics import BANDS_KM, Estimate, finite_or_none
+from geosearch.evaluation.metrics import BANDS_KM, QUANTILES, Estimate, finite_or_none
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +71,14 @@ def report_to_dict(report: EvaluationReport, *, with_answers: bool = True) -> di
 
 
 def report_to_markdown(report: EvaluationReport) -> str:
-    """The report as Markdown: accuracy, differences from the reference, recall, radii, notes."""
+    """The report as Markdown: accuracy, quantiles, differences, recall, radii, notes."""
     head = (
         f"# {report.benchmark}: {report.asked:,} photos\n\n"
         f"Percent of all photos asked, those without an answer included, with 95 % intervals from "
         f"a bootstrap over {report.groups:,} {_plural(report.grouping)}.\n"
     )
-    parts = [head, _accuracy_table(report), _gain_table(report), _twin_table(report)]
-    parts += [_recall_table(report), _coverage_table(report)]
+    parts = [head, _accuracy_table(report), _quantile_table(report), _gain_table(report)]
+    parts += [_twin_table(report), _recall_table(report), _coverage_table(report)]
     notes = [*report.notes, *_notes(report), _conditions(report)]
     parts.append("## Notes\n\n" + "".join(f"- {note}.\n" for note in notes))
     return "\n".join(part for part in parts if part)
@@ -103,6 +103,17 @@ def _accuracy_table(report: EvaluationReport) -> str:
         figures = ["–"] * 5 if row.within_percent is None else [f"{v}" for v in row.within_percent]
         lines.append(_line(f"*{row.method}*", "*as its paper says*", *figures, "", "", ""))
     return "\n".join(lines) + "\n"
+
+
+def _quantile_table(report: EvaluationReport) -> str:
+    lines = [
+        _line("method", "gallery", *(f"{100 * quantile:g} %" for quantile in QUANTILES)),
+        _rule(2, len(QUANTILES)),
+    ]
+    for one in report.methods:
+        cells = [_text(one.accuracy.error_km[quantile], 0) for quantile in QUANTILES]
+        lines.append(_line(one.method, one.gallery, *cells))
+    return "## Error in km that so many photos do not exceed\n\n" + "\n".join(lines) + "\n"
 
 
 def _gain_table(report: EvaluationReport) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -72,6 +73,24 @@ def test_features_are_evaluated_and_written_in_four_files(run: Run, tmp_path: Pa
     assert written == document
 
 
+def test_a_report_that_cannot_be_written_leaves_no_half_file(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *_: object, **__: object) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    output = tmp_path / "report"
+    code, _, err = run(
+        "evaluate", "features", "--features", _features(tmp_path), "--resamples", "5",
+        "--output", output,
+    )  # fmt: skip
+    assert code == 1
+    assert "no room" in err
+    assert not output.exists()
+
+
 def test_the_same_seed_gives_the_same_report(run: Run, tmp_path: Path) -> None:
     command = ("evaluate", "features", "--features", _features(tmp_path), "--resamples", "20",
                "--json", "--seed")  # fmt: skip
@@ -100,8 +119,11 @@ def test_fused_views_and_a_limit_are_noted(run: Run, tmp_path: Path) -> None:
 def test_bad_features_are_one_sentence_and_exit_code_2(
     run: Run, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    code, out, err = run("evaluate", "features", "--features", _features(tmp_path, **changes))
+    output = tmp_path / "report"
+    source = _features(tmp_path, **changes)
+    code, out, err = run("evaluate", "features", "--features", source, "--output", output)
     assert (code, out) == (2, "")
+    assert not output.exists()
     assert message in err
     assert err.count("\n") == 1
 

@@ -62,6 +62,13 @@ def test_the_table_stands_beside_the_published_rows() -> None:
     assert "∞" in text
 
 
+def test_the_quantiles_of_error_stand_in_a_table() -> None:
+    text = report_to_markdown(make_report())
+    assert "| method | gallery | 25 % | 50 % | 75 % | 90 % |" in text
+    (line,) = [one for one in text.splitlines() if one.startswith("| locator | as published | 0 (")]
+    assert line.endswith(" ∞ (0–∞) |")
+
+
 def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
     lines = [line for line in report_to_markdown(make_report()).splitlines() if line[:1] == "|"]
     width = 0
