@@ -50,6 +50,7 @@ BLOCKS_DEG = 1.0
 GALLERY = 25_000
 VIEWS = 48
 ONE_CITY_KM = 25.0
+POSTCARD_EPOCHS = 20
 PARTS = ("streets", "sweep", "tuned", "twins", "unseen")
 ROUNDS = {"streets": 9, "sweep": 3, "tuned": 1, "twins": 3, "unseen": 3}
 
@@ -265,7 +266,9 @@ def _postcards(embedder: Embedder, lookup: Callable[..., object], cache: Path) -
 def _postcard_parts(drawn: DrawnPhotos, rounds: dict[str, int]) -> list[Part]:
     # Views of one city are no negatives of each other: they differ in nothing that tells where.
     weights = replace(IMAGE_LOCATION, same_place_km=ONE_CITY_KM)
-    variants = ablation_variants(recipe(weights=weights, blocks_deg=None, epochs=20, patience=20))
+    variants = ablation_variants(
+        recipe(weights=weights, blocks_deg=None, epochs=POSTCARD_EPOCHS, patience=POSTCARD_EPOCHS)
+    )
     few = tuple(v for v in variants if v.name in (MLP, ATTENTION, ALL_TERMS, MLP_ALL_TERMS))
     alike = {
         f"{shot.city.name}-{shot.view}": drawn.look_alikes(row)
@@ -334,6 +337,8 @@ def conditions(parts: Sequence[Part], features: Path) -> str:
         f"- `python benchmarks/encoder_ablation.py {features.name}`; {run}\n"
         f"- commit `{git_commit()}`; {known}\n"
         f"- recipe: {words}; dropout 0.5 in heads of width 256\n"
+        f"- postcards: {POSTCARD_EPOCHS} epochs; views nearer than {ONE_CITY_KM:g} km are no "
+        "negatives of each other; single views, or whole cities, pick the best epoch\n"
         f"- {FOLDS} folds, dealt with seed 0; bootstrap of {RESAMPLES:,} resamples, seed 0\n"
     )
 
