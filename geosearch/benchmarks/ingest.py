@@ -56,7 +56,7 @@ def throughput(progress: Say | None = None, *, size: int = 1000) -> dict[str, An
         plain: dict[tuple[int, int], float] = defaultdict(float)
         whole: dict[tuple[int, int], float] = defaultdict(float)
         for threads, batch in GRID * 2:
-            alone = _plain_rate(embedder, sample, threads=threads, batch=batch)
+            alone = plain_rate(embedder, sample, threads=threads, batch=batch)
             pipeline = _pipeline_rate(embedder, sample, scratch, threads=threads, batch=batch)
             plain[threads, batch] = max(alone, plain[threads, batch])
             whole[threads, batch] = max(pipeline, whole[threads, batch])
@@ -65,7 +65,7 @@ def throughput(progress: Say | None = None, *, size: int = 1000) -> dict[str, An
         say(f"best (threads, batch): alone {best_plain}, pipeline {best_whole}")
         rounds = []
         for number in range(ROUNDS):
-            alone = _plain_rate(embedder, paths, threads=best_plain[0], batch=best_plain[1])
+            alone = plain_rate(embedder, paths, threads=best_plain[0], batch=best_plain[1])
             pipeline = _pipeline_rate(
                 embedder, paths, scratch, threads=best_whole[0], batch=best_whole[1]
             )
@@ -159,7 +159,7 @@ def write_photos(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
     return paths
 
 
-def _plain_rate(embedder: Embedder, paths: Sequence[Path], *, threads: int, batch: int) -> float:
+def plain_rate(embedder: Embedder, paths: Sequence[Path], *, threads: int, batch: int) -> float:
     """Photos a second when only reading, decoding and encoding, overlapped as well as can be."""
     ready: queue.Queue[Future[NDArray[np.uint8]] | None] = queue.Queue(maxsize=4 * batch)
 

@@ -47,7 +47,7 @@ def locating(
         settings = Settings(home=Path(scratch) / "home", encoder="lite")
         with Services(settings) as services:
             rows = _reading(services, Path(scratch) / "postcards")
-            vectors = _fill(services, rng, n, say)
+            vectors = fill(services, rng, n, say)
             asked = [_perturbed(rng, vectors[row]) for row in rng.integers(0, n, queries)]
             rows += _parts(services, asked, "rule")
             say("training the re-ranker")
@@ -73,7 +73,7 @@ def _reading(services: Services, folder: Path) -> list[dict[str, Any]]:
     return [_row("decode", "lite", decode_ms), _row("encode", "lite", encode_ms)]
 
 
-def _fill(services: Services, rng: np.random.Generator, n: int, say: Say) -> NDArray[np.float32]:
+def fill(services: Services, rng: np.random.Generator, n: int, say: Say) -> NDArray[np.float32]:
     """`n` photos in catalogue and index; their vectors (n, dim)."""
     width = services.embedder.dim // 3
     spots = -(-n // VIEWS)

@@ -1,0 +1,1 @@
+"""Scripts that take part, each run in a process of its own; `contender` is what they share."""

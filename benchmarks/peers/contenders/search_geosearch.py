@@ -1,0 +1,93 @@
+"""GeoSearch's index: `planning.search` as every command calls it, or a plain filtered walk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+
+from geosearch.areas import Circle
+from geosearch.geo import Coordinate
+from geosearch.store import planning
+from geosearch.store.base import PointPayload, VectorPoint
+from geosearch.store.edge import EdgeStore
+from geosearch.store.filters import Within
+from peers.contenders.contender import Answer, Clock, Request, padded, play, resident_mb
+
+CHUNK = 1000
+
+
+def measure(request: Request) -> Answer:
+    """Ids and milliseconds of every query, counting what matches included."""
+    inputs, directory = Path(request["inputs"]), Path(request["index"])
+    queries = np.load(inputs / "queries.npy")
+    dim = queries.shape[1]
+    if not directory.exists():
+        return build(request, inputs, directory)
+    before = resident_mb()
+    store = EdgeStore(directory, dim=dim, identity="peers")
+    if request["action"] == "filtered":
+        found = filtered(request, inputs, store, queries)
+    else:
+        planning.search(store, queries[0], limit=request["k"])
+        ids, clock = [], Clock()
+        for query in queries:
+            with clock.running():
+                hits = planning.search(store, query, limit=request["k"]).hits
+            ids.append([hit.id.int for hit in hits])
+        tries = {"None": {"found": ids, "ms": clock.milliseconds}}
+        found = {"tries": tries, "resident_mb": resident_mb() - before}
+    store.close()
+    return found
+
+
+def build(request: Request, inputs: Path, directory: Path) -> Answer:
+    """Write every vector and build the graph; seconds of both, and the size on disk."""
+    vectors = np.load(inputs / "vectors.npy", mmap_mode="r")
+    places = np.load(inputs / f"{request['places']}.npy").tolist()
+    writing, optimizing = Clock(), Clock()
+    store = EdgeStore(directory, dim=vectors.shape[1], identity="peers")
+    with writing.running():
+        for start in range(0, len(vectors), CHUNK):
+            some = np.asarray(vectors[start : start + CHUNK])
+            store.upsert(
+                [
+                    VectorPoint(UUID(int=number), vector, PointPayload(Coordinate(*places[number])))
+                    for number, vector in enumerate(some, start)
+                ]
+            )
+    with optimizing.running():
+        store.optimize()
+    store.close()
+    files = (path for path in directory.rglob("*") if path.is_file())
+    return {
+        "build_s": writing.seconds[0] + optimizing.seconds[0],
+        "write_s": writing.seconds[0],
+        "graph_s": optimizing.seconds[0],
+        "disk_mb": sum(path.stat().st_blocks * 512 for path in files) / 1e6,
+    }
+
+
+def filtered(request: Request, inputs: Path, store: EdgeStore, queries: np.ndarray) -> Answer:
+    """Circles of every size, planned or by the engine's own filtered walk."""
+    circles = np.load(inputs / f"{request['places']}-circles.npy")  # (sizes, queries, 3)
+    k, rows = request["k"], []
+    for size in circles:
+        areas = [Within(Circle(Coordinate(lat, lon), km)) for lat, lon, km in size.tolist()]
+        for query, area in list(zip(queries, areas, strict=True))[:3]:
+            store.query(query, area, k)
+        ids, clock = [], Clock()
+        for query, area in zip(queries, areas, strict=True):
+            with clock.running():
+                if request["plan"] == "planned":
+                    hits = list(planning.search(store, query, area, k).hits)
+                else:
+                    hits = store.query(query, area, k)
+            ids.append(padded([hit.id.int for hit in hits], k))
+        rows.append({"found": ids, "ms": clock.milliseconds})
+    return {"rows": rows}
+
+
+if __name__ == "__main__":
+    play(measure, "qdrant-edge-py")

@@ -1,0 +1,132 @@
+"""Rows about taking photos in: for the first time, and again with a few new ones among them."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from peers import inputs
+from peers.contest import Answer, Contender, Contest, aim, line
+from peers.figures import ratios
+
+ARCHITECTURE = "ViT-B-32"
+OURS, ALONE = "GeoSearch", "its reading, decoding and encoding alone"
+CLIP_RETRIEVAL, TUNED = "clip-retrieval + faiss", "clip-retrieval + faiss, batches of 32"
+LOADER = "open_clip, DataLoader, Qdrant upsert"
+
+
+def ingest(contest: Contest) -> dict[str, Any]:
+    """Photos a second of the first ingest, of everyone."""
+    size = contest.size(1000, least=16)
+    folder = inputs.photos(contest.work, size)
+    answers = contest.rounds_of(
+        [_ours(contest, "ingest"), _ours(contest, "alone"), *_peers(contest)],
+        photos=str(folder),
+        expected=size,
+        home=None,
+    )
+    rates = {name: [one["per_second"] for one in some] for name, some in answers.items()}
+    theirs = max((CLIP_RETRIEVAL, TUNED), key=lambda name: float(np.median(rates[name])))
+    same = answers[LOADER][0]["probe"]
+    return {
+        "title": f"ingest {size:,} JPEGs of 4 MP with one {ARCHITECTURE}",
+        "sizes": {"photos": size},
+        "lines": [
+            line(
+                name, "photos/s", values, against=None if name == OURS else rates[OURS],
+                is_rate=True, dtype=answers[name][0]["dtype"], peak_mb=answers[name][-1]["peak_mb"],
+                least_cosine=_least_cosine(answers[name][0]["probe"], same),
+            )
+            for name, values in rates.items()
+        ],
+        "aims": [
+            aim("≥ 2 times clip-retrieval", ratios(rates[OURS], rates[theirs]).median, 2.0),
+            aim("≥ 1.3 times the DataLoader", ratios(rates[OURS], rates[LOADER]).median, 1.3),
+            aim("≥ 0.95 of encoding alone", ratios(rates[OURS], rates[ALONE]).median, 0.95),
+        ],
+        "versions": _versions(answers),
+    }  # fmt: skip
+
+
+def again(contest: Contest) -> dict[str, Any]:
+    """Seconds to have a folder indexed once more after 1 % was added to it."""
+    size = contest.size(1000, least=50)
+    new = max(1, size // 100)
+    grown = size + new * contest.rounds
+    everything = sorted(inputs.photos(contest.work, grown).glob("*.jpg"))
+    seconds: dict[str, list[float]] = {OURS: [], CLIP_RETRIEVAL: []}
+    versions: dict[str, str] = {}
+    with tempfile.TemporaryDirectory(dir=contest.work, prefix="again-") as scratch:
+        folder, home = Path(scratch) / "photos", str(Path(scratch) / "home")
+        folder.mkdir()
+        for path in everything[:size]:
+            shutil.copy2(path, folder)
+        contest.ask(_ours(contest, "ingest"), photos=str(folder), home=home, expected=size)
+        for number in range(contest.rounds):
+            known = size + number * new
+            for path in everything[known : known + new]:
+                shutil.copy2(path, folder)
+            ours = contest.ask(
+                _ours(contest, "ingest"), photos=str(folder), home=home, expected=new
+            )
+            theirs = contest.ask(
+                _peers(contest)[0], photos=str(folder), home=None, expected=known + new
+            )
+            seconds[OURS].append(ours["seconds"])
+            seconds[CLIP_RETRIEVAL].append(theirs["seconds"])
+            versions |= ours["versions"] | theirs["versions"]
+            contest.say(f"  round {number + 1}: {ours['seconds']:.2f} s, {theirs['seconds']:.2f} s")
+    return {
+        "title": f"ingest again, {new:,} new among {size:,}",
+        "sizes": {"photos": size, "new": new},
+        "lines": [
+            line(OURS, "s", seconds[OURS]),
+            line(CLIP_RETRIEVAL, "s", seconds[CLIP_RETRIEVAL], against=seconds[OURS]),
+        ],
+        "aims": [
+            aim(
+                "≥ 20 times clip-retrieval",
+                ratios(seconds[CLIP_RETRIEVAL], seconds[OURS]).median,
+                20.0,
+            )
+        ],
+        "versions": versions,
+    }
+
+
+def _ours(contest: Contest, action: str) -> Contender:
+    request = {**_model(contest), "action": action}
+    return Contender(OURS if action == "ingest" else ALONE, "ingest_geosearch", request)
+
+
+def _peers(contest: Contest) -> list[Contender]:
+    model: dict[str, Any] = _model(contest)
+    small = {"batch_size": 32, "workers": 2}
+    return [
+        Contender(CLIP_RETRIEVAL, "ingest_clip_retrieval", model, home="peers"),
+        Contender(TUNED, "ingest_clip_retrieval", model | small, home="peers"),
+        Contender(LOADER, "ingest_loader", model | small),
+    ]
+
+
+def _model(contest: Contest) -> dict[str, str]:
+    path = inputs.weights(contest.work, ARCHITECTURE)
+    return {"architecture": ARCHITECTURE, "weights": str(path), "scratch": str(contest.work)}
+
+
+def _least_cosine(mine: list[list[float]], others: list[list[float]]) -> float:
+    """How far the features of the first photos are apart, as a check that the model is the same."""
+    one, other = np.array(mine), np.array(others)
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return float(((one * other).sum(axis=1) / lengths).min())
+
+
+def _versions(answers: dict[str, list[Answer]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for some in answers.values():
+        found |= some[0]["versions"]
+    return found
