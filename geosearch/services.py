@@ -13,6 +13,7 @@ from geosearch.addresses import AllowedAddresses
 from geosearch.catalogue.audit import Audit
 from geosearch.catalogue.intake import Intake
 from geosearch.catalogue.leases import Leases, Runs
+from geosearch.catalogue.locating import LocateLeases, LocateRuns
 from geosearch.catalogue.pace import Pace, pace
 from geosearch.catalogue.repository import Catalogue
 from geosearch.catalogue.session import migrate, open_engine
@@ -116,6 +117,15 @@ class Services(Closing):
     def leases(self, owner: str) -> Leases:
         """What a worker by this name reads, and keeps others from reading."""
         return Leases(self._engine, owner=owner, lease_s=self.settings.lease_s)
+
+    @cached_property
+    def locate_runs(self) -> LocateRuns:
+        """Photos that workers locate, and their answers."""
+        return LocateRuns(self._engine)
+
+    def locate_leases(self, owner: str) -> LocateLeases:
+        """What a worker by this name locates, and keeps others from locating."""
+        return LocateLeases(self._engine, owner=owner, lease_s=self.settings.lease_s)
 
     @property
     def encoder_name(self) -> str:

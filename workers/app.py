@@ -10,8 +10,8 @@ from typing import Any
 from celery import Celery
 from kombu.entity import Queue
 
-EMBED, INDEX, MAINTENANCE = QUEUES = ("embed", "index", "maintenance")
-"""Reading and encoding photos; mending the index; sweeping for what was lost."""
+EMBED, INDEX, LOCATE, MAINTENANCE = QUEUES = ("embed", "index", "locate", "maintenance")
+"""Taking photos in; mending the index; locating photos; looking for what was lost or left."""
 
 VISIBILITY_S = 1800
 """After so long Redis gives an unacknowledged message to another worker.

@@ -11,12 +11,13 @@ from kombu.exceptions import ChannelError, OperationalError
 
 from geosearch.errors import BrokerError, ConfigError
 from geosearch.settings import Settings
-from workers.app import EMBED, INDEX, MAINTENANCE, create_app
+from workers.app import EMBED, INDEX, LOCATE, MAINTENANCE, create_app
 
 IDS_PER_MESSAGE = 64
 """Photos of one message: some seconds of work, so that a lost one costs little."""
 
-TAKE_IN, SETTLE, SWEEP = "geosearch.take_in", "geosearch.settle", "geosearch.sweep"
+TAKE_IN, SETTLE = "geosearch.take_in", "geosearch.settle"
+LOCATE_PHOTOS, SWEEP = "geosearch.locate", "geosearch.sweep"
 
 
 class Broker:
@@ -28,11 +29,13 @@ class Broker:
     def __init__(self, app: Celery) -> None:
         self._app = app
 
-    def enqueue(self, ids: Sequence[int], *, headers: dict[str, str] | None = None) -> None:
+    def enqueue(self, ids: Sequence[int]) -> None:
         """Ask for these sources of the intake to be taken in; they are committed already."""
-        for start in range(0, len(ids), IDS_PER_MESSAGE):
-            some = list(ids[start : start + IDS_PER_MESSAGE])
-            self._send(TAKE_IN, EMBED, args=[some], headers=headers or {})
+        self._send_ids(TAKE_IN, EMBED, ids)
+
+    def locate(self, ids: Sequence[int]) -> None:
+        """Ask for these photos to be located; they are committed already."""
+        self._send_ids(LOCATE_PHOTOS, LOCATE, ids)
 
     def settle(self) -> None:
         """Ask for photos to be mended that were left between catalogue and index."""
@@ -61,6 +64,10 @@ class Broker:
     def photos_waiting(self) -> int:
         """Photos that wait to be taken in, to the nearest message."""
         return IDS_PER_MESSAGE * self.messages(EMBED)
+
+    def _send_ids(self, name: str, queue: str, ids: Sequence[int]) -> None:
+        for start in range(0, len(ids), IDS_PER_MESSAGE):
+            self._send(name, queue, args=[list(ids[start : start + IDS_PER_MESSAGE])])
 
     def _ask_once(self, name: str, queue: str, *, max_retries: int = 10) -> None:
         """Send, unless somebody has asked already: so they do not pile up while all are busy.

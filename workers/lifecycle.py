@@ -12,19 +12,24 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from geosearch.client import GeoSearch
 from geosearch.geo import Coordinate
 from geosearch.services import Services
 from geosearch.settings import Settings
 from workers.app import QUEUES
 from workers.broker import Broker, open_broker
+from workers.intake import TakingIn
+from workers.locating import Locating
 from workers.metrics import Metrics
-from workers.shift import SHIFT_S, Shift
+from workers.shift import SHIFT_S, Shift, Work
 from workers.tracing import Tracer, open_tracer
 
 if TYPE_CHECKING:
+    from geosearch.catalogue.leasing import Leasing
     from geosearch.encoder.batching import ElasticEncoder
     from geosearch.encoder.embedder import Embedder
 
@@ -89,8 +94,10 @@ class Runtime:
 
     def _compose(self, owner: str, shift_s: float) -> None:
         settings, services = self.settings, self.services
+        self._locate_leases = services.locate_leases(owner)
         leases = services.leases(owner)
         leases.release_all()
+        self._locate_leases.release_all()
         self.broker: Broker = open_broker(settings)
         self._open.callback(self.broker.close)
         self.tracer = open_tracer(settings.trace_url)
@@ -112,18 +119,38 @@ class Runtime:
             checkpoint_photos=CHECKPOINT_PHOTOS,
             resumes=True,
         )
-        self.shift = Shift(
+        self._watcher = Watcher(self.metrics, self.tracer)
+        self._shift_s = shift_s
+        taking_in = TakingIn(
             self.pipeline,
             services.catalogue,
             leases,
             encoder=services.encoder_name,
-            max_attempts=settings.max_attempts,
-            lease_s=settings.lease_s,
-            watcher=Watcher(self.metrics, self.tracer),
-            shift_s=shift_s,
+            watcher=self._watcher,
         )
+        self.taking_in = self._shift(leases, taking_in)
         services.gazetteer.lookup([Coordinate(0.0, 0.0)])  # half a second, once
         logger.info("%s: %s, batches of %d", READY, services.encoder_name, encoder.batch_size)
+
+    @cached_property
+    def locating(self) -> Shift:
+        """The shift that locates; what it needs besides the encoder is loaded with the first."""
+        leases = self._locate_leases
+        geosearch = GeoSearch(self.services)
+        self._open.callback(geosearch.close)
+        return self._shift(leases, Locating(geosearch, leases, watcher=self._watcher))
+
+    def _shift(self, leases: Leasing, work: Work) -> Shift:
+        settings = self.settings
+        return Shift(
+            leases,
+            work,
+            encoder=self.services.encoder_name,
+            max_attempts=settings.max_attempts,
+            lease_s=settings.lease_s,
+            watcher=self._watcher,
+            shift_s=self._shift_s,
+        )
 
     def span(self, name: str, **attributes: int | str) -> Any:
         """A span around a task, where traces are asked for."""

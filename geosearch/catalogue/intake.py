@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from sqlalchemy import Engine, case, func, literal, or_, select, update
+from sqlalchemy import Engine, case, func, select, update
 from sqlalchemy.orm import sessionmaker
 
+from geosearch.catalogue.leasing import touch_lost
 from geosearch.catalogue.models import IntakeRow
 from geosearch.catalogue.session import session_scope, translated_errors
 
@@ -116,27 +117,8 @@ class Intake:
         For a sweep: their messages were lost, or their reader died. Two sweeps at once get
         different ones.
         """
-        now = func.now()
-        before = now - func.make_interval(0, 0, 0, 0, 0, 0, literal(older_than_s))
-        waiting = (
-            select(IntakeRow.id)
-            .where(
-                IntakeRow.finished_at.is_(None),
-                IntakeRow.registered_at <= before,
-                or_(IntakeRow.claimed_at.is_(None), IntakeRow.claimed_at <= before),
-            )
-            .order_by(IntakeRow.id)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        statement = (
-            update(IntakeRow)
-            .where(IntakeRow.id.in_(waiting.scalar_subquery()))
-            .values(claimed_at=now)
-            .returning(IntakeRow.id)
-        )
         with session_scope(self._sessions) as session:
-            return sorted(session.scalars(statement))
+            return touch_lost(session, IntakeRow, older_than_s=older_than_s, limit=limit)
 
     def reopen(self, *, parked: bool, limit: int = 1000) -> list[int]:
         """Have what was given up read again, its attempts forgotten; the ids, none when done."""

@@ -1,45 +1,20 @@
-"""Who is reading what: sources of the intake, leased to workers, and the counts of their runs.
-
-A lease ends when its time is over by PostgreSQL's clock, so a worker that died loses its sources
-and no clock of any machine matters. Each lease is an attempt, committed before anything is read: a
-photo that kills its reader is counted all the same.
-"""
+"""Sources of the intake that workers read, and the counts of their runs."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Engine,
-    Select,
-    and_,
-    case,
-    func,
-    literal,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Engine, and_, case, func, or_, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
+from geosearch.catalogue.leasing import LeasedSource, Leasing, seconds
 from geosearch.catalogue.models import IngestRunRow, IntakeRow, PhotoRow
 from geosearch.catalogue.session import session_scope
 from geosearch.records import PhotoState
 
-
-@dataclass(frozen=True, slots=True)
-class LeasedSource:
-    """A path or URL that is this worker's to read; `attempts` counts this time too."""
-
-    id: int
-    run_id: int
-    uri: str
-    claims: Mapping[str, Any]
-    attempts: int
+__all__ = ["COUNTS", "Ending", "LeasedSource", "Leases", "Runs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +29,8 @@ COUNTS = ("indexed", "updated", "duplicates", "unlabelled", "failed")
 """Counts of a run; each finished source is in exactly one of them."""
 
 
-class Leases:
-    """Leases of one worker; safe to share between its threads.
+class Leases(Leasing):
+    """Leases of one worker on the intake; safe to share between its threads.
 
     Every method is one transaction, and raises `CatalogueError` when PostgreSQL refuses.
 
@@ -66,60 +41,13 @@ class Leases:
     """
 
     def __init__(self, engine: Engine, *, owner: str, lease_s: float) -> None:
-        self._sessions = sessionmaker(engine, expire_on_commit=False)
-        self._owner = owner
-        self._lease_s = lease_s
-
-    def runs_of(self, ids: Collection[int]) -> list[int]:
-        """The runs of those of `ids` that are not finished."""
-        query = (
-            select(IntakeRow.run_id)
-            .where(IntakeRow.id.in_(ids), IntakeRow.finished_at.is_(None))
-            .where(IntakeRow.run_id.is_not(None))
-            .distinct()
-        )
-        with session_scope(self._sessions) as session:
-            return sorted(run for run in session.scalars(query) if run is not None)
+        super().__init__(engine, IntakeRow, owner=owner, lease_s=lease_s)
 
     def encoder_of(self, run_id: int) -> str:
         """The encoder that a run was asked for."""
         query = select(IngestRunRow.encoder).where(IngestRunRow.id == run_id)
         with session_scope(self._sessions) as session:
             return session.execute(query).scalar_one()
-
-    def claim(
-        self, run_id: int, *, limit: int, ids: Collection[int] | None = None
-    ) -> list[LeasedSource]:
-        """Sources of a run that nobody has tried yet, those of `ids` alone if given."""
-        query = self._free(run_id).where(IntakeRow.attempts == 0)
-        if ids is not None:
-            query = query.where(IntakeRow.id.in_(ids))
-        return self._lease(query, limit)
-
-    def claim_suspect(self, run_id: int) -> LeasedSource | None:
-        """One source whose reader failed or died; read alone, it harms no other."""
-        found = self._lease(self._free(run_id).where(IntakeRow.attempts > 0), 1)
-        return found[0] if found else None
-
-    def renew(self, ids: Collection[int]) -> None:
-        """Keep these leases for their full time from now on."""
-        if ids:
-            statement = (
-                update(IntakeRow)
-                .where(IntakeRow.id.in_(ids), IntakeRow.leased_by == self._owner)
-                .values(leased_until=self._end(), claimed_at=func.now())
-            )
-            with session_scope(self._sessions, is_durable=False) as session:
-                session.execute(statement)
-
-    def release(self, ids: Collection[int], *, forgive: bool) -> None:
-        """Give up leases; with `forgive` the attempt does not count, as nothing was wrong here."""
-        if ids:
-            self._release(IntakeRow.id.in_(ids), forgive=forgive)
-
-    def release_all(self) -> None:
-        """Give up whatever an earlier process of this worker held when it died."""
-        self._release(IntakeRow.finished_at.is_(None), forgive=False)
 
     def finish(self, endings: Mapping[int, Ending]) -> None:
         """These sources are done, and counted with their runs, once, whoever says so first."""
@@ -149,51 +77,6 @@ class Leases:
                 by_run[run_id][outcome or "failed"] = count
             for run_id, counts in sorted(by_run.items(), key=lambda item: item[0] or 0):
                 _add(session, run_id, counts)
-
-    def _free(self, run_id: int) -> Select[Any]:
-        is_free = or_(IntakeRow.leased_until.is_(None), IntakeRow.leased_until < func.now())
-        return select(IntakeRow.id).where(
-            IntakeRow.run_id == run_id, IntakeRow.finished_at.is_(None), is_free
-        )
-
-    def _lease(self, query: Select[Any], limit: int) -> list[LeasedSource]:
-        # As a CTE: an IN over a limited subquery may be run again and lease more than asked for.
-        chosen = (
-            query.order_by(IntakeRow.id)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-            .cte("chosen")
-        )
-        statement = (
-            update(IntakeRow)
-            .where(IntakeRow.id.in_(select(chosen.c.id)))
-            .values(
-                attempts=IntakeRow.attempts + 1,
-                claimed_at=func.now(),
-                leased_by=self._owner,
-                leased_until=self._end(),
-            )
-            .returning(
-                IntakeRow.id, IntakeRow.run_id, IntakeRow.uri, IntakeRow.claims, IntakeRow.attempts
-            )
-        )
-        with session_scope(self._sessions) as session:
-            rows = session.execute(statement).all()
-        found = [LeasedSource(r.id, r.run_id, r.uri, r.claims or {}, r.attempts) for r in rows]
-        return sorted(found, key=lambda source: source.id)
-
-    def _release(self, where: Any, *, forgive: bool) -> None:
-        attempts = IntakeRow.attempts - 1 if forgive else IntakeRow.attempts
-        statement = (
-            update(IntakeRow)
-            .where(where, IntakeRow.leased_by == self._owner, IntakeRow.finished_at.is_(None))
-            .values(attempts=attempts, leased_by=None, leased_until=None)
-        )
-        with session_scope(self._sessions) as session:
-            session.execute(statement)
-
-    def _end(self) -> Any:
-        return func.now() + _seconds(self._lease_s)
 
 
 class Runs:
@@ -284,7 +167,7 @@ class Runs:
             select(PhotoRow.id)
             .where(
                 PhotoRow.state == str(PhotoState.EMBEDDED),
-                PhotoRow.updated_at < func.now() - _seconds(older_than_s),
+                PhotoRow.updated_at < func.now() - seconds(older_than_s),
             )
             .limit(1)
         )
@@ -296,7 +179,3 @@ def _add(session: Session, run_id: int | None, counts: Mapping[str, int]) -> Non
     changes = {name: getattr(IngestRunRow, name) + n for name, n in counts.items() if n}
     if changes and run_id is not None:
         session.execute(update(IngestRunRow).where(IngestRunRow.id == run_id).values(changes))
-
-
-def _seconds(duration_s: float) -> Any:
-    return func.make_interval(0, 0, 0, 0, 0, 0, literal(duration_s))

@@ -18,6 +18,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Text,
+    UniqueConstraint,
     func,
     text,
 )
@@ -202,6 +203,52 @@ class IntakeRow(Base):
         ),
         Index("ix_intake_waiting", "id", postgresql_where=text("finished_at IS NULL")),
         Index("ix_intake_given_up", "id", postgresql_where=text("error IS NOT NULL")),
+    )
+
+
+class LocateRunRow(Base):
+    """One call of locate whose photos workers locate; `token` is what its command calls it.
+
+    `touched_at` is when its command last asked; a run that nobody asks for is forgotten one day.
+    """
+
+    __tablename__ = "locate_run"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    token: Mapped[UUID] = mapped_column(unique=True)
+    encoder: Mapped[str] = mapped_column(Text)
+    lmm: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    touched_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+
+
+class LocateRow(Base):
+    """One photo to be located, leased as rows of the intake are, and its answer.
+
+    The row goes once the answer was fetched. `claims` holds the reason of a photo that is known to
+    be unreadable.
+    """
+
+    __tablename__ = "locate"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("locate_run.id", ondelete="CASCADE"))
+    uri: Mapped[str] = mapped_column(Text)
+    claims: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    registered_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+    claimed_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    finished_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    leased_by: Mapped[str | None] = mapped_column(Text)
+    leased_until: Mapped[datetime | None] = mapped_column(Timestamp)
+    answer: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+
+    __table_args__ = (
+        UniqueConstraint("run_id", "uri"),
+        CheckConstraint("(answer IS NULL) = (finished_at IS NULL)", name="answered_is_finished"),
+        CheckConstraint("attempts >= 0", name="attempts_not_negative"),
+        CheckConstraint("(leased_by IS NULL) = (leased_until IS NULL)", name="lease_has_owner"),
+        Index("ix_locate_waiting", "run_id", "id", postgresql_where=text("finished_at IS NULL")),
+        Index("ix_locate_run_id", "run_id", "id"),
     )
 
 

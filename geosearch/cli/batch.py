@@ -42,14 +42,14 @@ class Journal(Closing):
     def __init__(self, out: Path, conditions: dict[str, Any]) -> None:
         if out.suffix.lower() not in FORMATS:
             raise ConfigError(f"{out}: end its name with one of {', '.join(FORMATS)}")
-        self.out, self.path = out, out.with_name(out.name + ".journal")
+        self.out, self.path = out, _journal_of(out)
         self.done: set[str] = set()
         self.cost_usd = 0.0
         self.unanswered = 0
         self.without_lmm = 0
         out.parent.mkdir(parents=True, exist_ok=True)
         head = {"format": FORMAT, **conditions}
-        found = self._recovered()
+        found = _recovered(self.path)
         if found is not None and found != head:
             raise ConfigError(
                 f"{self.path} is of a run with {found}, and this one has {head}; finish that one "
@@ -99,24 +99,6 @@ class Journal(Closing):
         """Let go of the journal; harmless when called twice."""
         self._file.close()
 
-    def _recovered(self) -> dict[str, Any] | None:
-        """The first line of an earlier run, its torn last line cut off; None if there is none."""
-        if not self.path.exists():
-            return None
-        with self.path.open("rb+") as file:
-            data = file.read()
-            whole = data.rfind(b"\n") + 1
-            if whole < len(data):
-                file.truncate(whole)
-                os.fsync(file.fileno())
-        if not whole:
-            return None
-        try:
-            head: dict[str, Any] = json.loads(data[: data.index(b"\n")])
-        except ValueError as error:
-            raise self._damaged(1) from error
-        return head
-
     def _count(self, prediction: Prediction) -> None:
         self.done.add(str(json_value(prediction.image)))
         self.cost_usd += prediction.cost_usd
@@ -132,13 +114,47 @@ class Journal(Closing):
         try:
             return prediction_from_dict(json.loads(line))
         except (ValueError, KeyError, TypeError) as error:
-            raise self._damaged(number) from error
+            raise _damaged(self.path, number) from error
 
-    def _damaged(self, number: int) -> InvalidInput:
-        return InvalidInput(
-            f"{self.path}, line {number} is damaged; delete the line to locate that photo again, "
-            "or the journal to begin anew"
-        )
+
+def unfinished(out: Path) -> dict[str, Any] | None:
+    """The conditions of a run that was stopped before it wrote this file; None if there is none.
+
+    Raises:
+        InvalidInput: its journal is damaged.
+    """
+    head = _recovered(_journal_of(out))
+    return None if head is None else {name: v for name, v in head.items() if name != "format"}
+
+
+def _journal_of(out: Path) -> Path:
+    return out.with_name(out.name + ".journal")
+
+
+def _recovered(path: Path) -> dict[str, Any] | None:
+    """The first line of a journal, its torn last line cut off; None if there is none."""
+    if not path.exists():
+        return None
+    with path.open("rb+") as file:
+        data = file.read()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            file.truncate(whole)
+            os.fsync(file.fileno())
+    if not whole:
+        return None
+    try:
+        head: dict[str, Any] = json.loads(data[: data.index(b"\n")])
+    except ValueError as error:
+        raise _damaged(path, 1) from error
+    return head
+
+
+def _damaged(path: Path, number: int) -> InvalidInput:
+    return InvalidInput(
+        f"{path}, line {number} is damaged; delete the line to locate that photo again, "
+        "or the journal to begin anew"
+    )
 
 
 def _rendered(predictions: Iterable[Prediction], form: str) -> str:

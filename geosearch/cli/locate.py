@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
 
 import click
 
@@ -20,7 +22,9 @@ from geosearch.cli.output import (
 from geosearch.records import LmmState, Prediction
 
 if TYPE_CHECKING:
+    from geosearch.cli.batch import Journal
     from geosearch.client.reasoning import LmmWishes
+    from geosearch.settings import Settings
 
 
 @click.command()
@@ -69,7 +73,10 @@ def locate(
     """Say where IMAGES (photos, and folders of them) were taken, by the photos most like them.
 
     A large multimodal model is asked too where GEOSEARCH_LMM_CONFIG names one; the photos decide
-    alone if it fails. Exit code 1 if at least one photo got no answer; its reason is in the output.
+    alone if it fails. With GEOSEARCH_BROKER_URL set, --out has workers (`geosearch worker`) locate
+    the photos, and waits for them; without --out this process locates them.
+
+    Exit code 1 if at least one photo got no answer; its reason is in the output.
     """
     from geosearch import exports
     from geosearch.client import GeoSearch
@@ -101,28 +108,21 @@ def locate(
 def _locate_into(
     out: Path, images: tuple[Path, ...], wishes: LmmWishes, map_path: Path | None, as_json: bool
 ) -> int:
-    """Locate into a file, resumable; counts on stdout."""
-    from geosearch.cli.batch import Journal
-    from geosearch.client import GeoSearch
-    from geosearch.client.reasoning import conditions
+    """Locate into a file, resumable, here or by workers; counts on stdout."""
+    from geosearch.settings import load_settings
 
-    with GeoSearch() as geosearch:
-        same: dict[str, Any] = {"encoder": str(geosearch.services.embedder.identity)}
-        if asked := conditions(geosearch.services, wishes):
-            same["lmm"] = asked
-        with Journal(out, same) as journal, locating_progress(images) as tell:
-            before = len(journal.done)
-            if wishes.max_cost_usd is not None:  # earlier runs of this batch have spent of it
-                left_usd = max(0.0, wishes.max_cost_usd - journal.cost_usd)
-                wishes = replace(wishes, max_cost_usd=left_usd)
-            for prediction in geosearch.locate(images, skip=journal.is_done, **asdict(wishes)):
+    settings = load_settings()
+    locate_all = _here if settings.broker_url is None else _by_workers
+    with locate_all(settings, out, images, wishes) as (journal, before, predictions):
+        with locating_progress(images) as tell:
+            for prediction in predictions:
                 journal.add(prediction)
                 tell(len(journal.done), journal.cost_usd)
-            located, unanswered, cost_usd = len(journal.done), journal.unanswered, journal.cost_usd
-            without = journal.without_lmm
-            if map_path is not None:
-                _draw(map_path, list(journal.predictions()))
-            journal.finish()
+        located, unanswered, cost_usd = len(journal.done), journal.unanswered, journal.cost_usd
+        without = journal.without_lmm
+        if map_path is not None:
+            _draw(map_path, list(journal.predictions()))
+        journal.finish()
     document = {
         "out": str(out.absolute()),
         "photos": located,
@@ -140,6 +140,62 @@ def _locate_into(
             + (f"; {without} without the model, see the column lmm" if without else "")
         )
     return 1 if unanswered else 0
+
+
+Predictions = tuple["Journal", int, Iterator[Prediction]]
+"""A journal, how many answers it had from an earlier run, and those that it lacks."""
+
+
+@contextmanager
+def _here(
+    settings: Settings, out: Path, images: tuple[Path, ...], wishes: LmmWishes
+) -> Iterator[Predictions]:
+    from geosearch.cli.batch import Journal
+    from geosearch.client import GeoSearch
+    from geosearch.client.reasoning import conditions
+    from geosearch.services import Services
+
+    with GeoSearch(Services(settings)) as geosearch:
+        same: dict[str, Any] = {"encoder": str(geosearch.services.embedder.identity)}
+        if asked := conditions(geosearch.services, wishes):
+            same["lmm"] = asked
+        with Journal(out, same) as journal:
+            if wishes.max_cost_usd is not None:  # earlier runs of this batch have spent of it
+                left_usd = max(0.0, wishes.max_cost_usd - journal.cost_usd)
+                wishes = replace(wishes, max_cost_usd=left_usd)
+            found = geosearch.locate(images, skip=journal.is_done, **asdict(wishes))
+            yield journal, len(journal.done), found
+
+
+@contextmanager
+def _by_workers(
+    settings: Settings, out: Path, images: tuple[Path, ...], wishes: LmmWishes
+) -> Iterator[Predictions]:
+    """Neither encoder nor index is opened here: the journal names the workers' run."""
+    from geosearch.cli.batch import Journal, unfinished
+    from geosearch.client.reasoning import conditions
+    from geosearch.ingest.folders import scan
+    from geosearch.services import Services
+    from workers.broker import open_broker
+    from workers.locating import Asker
+
+    if wishes.max_cost_usd is not None:
+        raise click.UsageError(
+            "--max-cost-usd limits what one process spends; with workers set "
+            "GEOSEARCH_LMM_MONTHLY_BUDGET_USD for all of them, or unset GEOSEARCH_BROKER_URL"
+        )
+    with Services(settings) as services, closing(open_broker(settings)) as broker:
+        asked = conditions(services, wishes)
+        token = (unfinished(out) or {}).get("run") or str(uuid4())
+        same = {"encoder": services.encoder_name, "run": token} | ({"lmm": asked} if asked else {})
+        with Journal(out, same) as journal:
+            before = len(journal.done)
+            asker = Asker(services, broker)
+            waiting = (one for one in scan(images) if not journal.is_done(one.uri))
+            run_id = asker.send(UUID(token), waiting, lmm=asked)
+            # What was kept just before this command was killed may be there a second time.
+            fetched = (one for one in asker.fetch(run_id) if not journal.is_done(one.image))
+            yield journal, before, fetched
 
 
 def _draw(map_path: Path | None, predictions: Sequence[Prediction]) -> None:

@@ -12,7 +12,7 @@ import click
     "--queue",
     "queues",
     multiple=True,
-    type=click.Choice(["embed", "index", "maintenance"]),
+    type=click.Choice(["embed", "index", "locate", "maintenance"]),
     help="What to work on; may be repeated; everything if not given.",
 )
 @click.option("--device", help="auto, cpu, cuda or cuda:N; one worker a device.")
@@ -26,7 +26,9 @@ def worker(
     metrics_port: int | None,
     log_format: str | None,
 ) -> int:
-    """Take photos in that `geosearch ingest` has registered, until told to stop.
+    """Take in and locate photos that other commands ask for, until told to stop.
+
+    They are those that `geosearch ingest` and `geosearch locate --out` have registered.
 
     Needs GEOSEARCH_BROKER_URL, GEOSEARCH_DATABASE_URL and GEOSEARCH_QDRANT_URL. One worker loads
     one model on one device; start as many as there are devices, on any machine that can read the

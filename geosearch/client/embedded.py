@@ -20,7 +20,7 @@ from geosearch.closing import Closing
 from geosearch.criteria import PathLike, When
 from geosearch.errors import ConfigError
 from geosearch.ingest.folders import scan
-from geosearch.ingest.sources import is_settled
+from geosearch.ingest.sources import BadSource, PhotoSource, is_settled
 from geosearch.records import IngestReport, Step
 from geosearch.results import FoundPhotos, LocatedPhoto
 from geosearch.services import Services
@@ -228,8 +228,24 @@ class GeoSearch(Closing):
             ConfigError: a path does not exist, or a model cannot be asked.
         """
         wishes = LmmWishes(model, no_lmm, hint, samples, max_cost_usd)
-        predictor = self._predictor(where, wishes)
-        yield from predictor.predict_all(scan(as_paths(images)), skip)
+        sources = scan(as_paths(images))
+        if skip is not None:
+            sources = (source for source in sources if not skip(source.uri))
+        yield from self.locate_sources(sources, wishes, where=where)
+
+    def locate_sources(
+        self,
+        sources: Iterable[PhotoSource | BadSource],
+        wishes: LmmWishes,
+        *,
+        where: Filter | None = None,
+    ) -> Iterator[LocatedPhoto]:
+        """As `locate`, for photos that were found before, and what is known to be unreadable.
+
+        Raises:
+            ConfigError: a model cannot be asked; before the first source is looked at.
+        """
+        yield from self._predictor(where, wishes).predict_all(sources)
 
     def locate_bytes(
         self,

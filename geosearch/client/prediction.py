@@ -44,22 +44,11 @@ class Predictor:
         self._embedder, self._locator, self._reasoner = embedder, locator, reasoner
         self._area, self._hint = area, hint
 
-    def predict_all(
-        self,
-        sources: Iterable[PhotoSource | BadSource],
-        skip: Callable[[str], bool] | None = None,
-    ) -> Iterator[LocatedPhoto]:
-        """A prediction for each photo, in order; while a model is waited for, further ones begin.
-
-        Args:
-            sources: files.
-            skip: which are passed over, by their URI.
-        """
+    def predict_all(self, sources: Iterable[PhotoSource | BadSource]) -> Iterator[LocatedPhoto]:
+        """A prediction for each photo, in order; while a model is waited for, more begin."""
         ahead = 0 if self._reasoner is None else self._reasoner.photos_ahead
         waiting: deque[Callable[[], LocatedPhoto]] = deque()
         for source in sources:
-            if skip is not None and skip(source.uri):
-                continue
             waiting.append(self._begin(source))
             if len(waiting) > ahead:
                 yield waiting.popleft()()

@@ -10,7 +10,7 @@ import pytest
 from geosearch.errors import ConfigError
 from geosearch.settings import Settings
 from workers.app import CHILD_START_S, QUEUES, TASK_LIMIT_S, VISIBILITY_S, create_app
-from workers.broker import SETTLE, SWEEP, TAKE_IN, open_broker
+from workers.broker import LOCATE_PHOTOS, SETTLE, SWEEP, TAKE_IN, open_broker
 from workers.lifecycle import Process, Runtime
 from workers.shift import SHIFT_S
 from workers.tasks import register
@@ -67,7 +67,7 @@ def test_a_child_has_time_to_load_its_model() -> None:
     assert create_app("amqp://localhost").conf.worker_proc_alive_timeout == CHILD_START_S >= 60
 
 
-def test_there_are_three_queues_and_each_task_has_its_name() -> None:
+def test_there_are_four_queues_and_each_task_has_its_name() -> None:
     app = create_app("redis://localhost")
 
     def never() -> Runtime:
@@ -75,7 +75,7 @@ def test_there_are_three_queues_and_each_task_has_its_name() -> None:
 
     register(app, Process(never))
     assert [queue.name for queue in app.conf.task_queues] == list(QUEUES)
-    assert {TAKE_IN, SETTLE, SWEEP} <= set(app.tasks)
+    assert {TAKE_IN, LOCATE_PHOTOS, SETTLE, SWEEP} <= set(app.tasks)
 
 
 def test_without_a_broker_one_sentence_says_what_to_set() -> None:
@@ -85,5 +85,5 @@ def test_without_a_broker_one_sentence_says_what_to_set() -> None:
 
 
 def test_an_unknown_queue_is_refused() -> None:
-    with pytest.raises(ConfigError, match="embed, index, maintenance"):
+    with pytest.raises(ConfigError, match="embed, index, locate, maintenance"):
         serve(Settings(), queues=["train"])
