@@ -87,27 +87,10 @@ class LmmLedger:
                 session.execute(text("SELECT pg_advisory_xact_lock(hashtext('geosearch.lmm'))"))
                 most = self._at_least_the_dearest(session, draft.deployment, most)
                 _refuse_overspending(session, draft, limits, most)
-            session.execute(
-                update(LmmCallRow)
-                .where(LmmCallRow.answer_key == draft.key, LmmCallRow.state == _RESERVED)
-                .where(LmmCallRow.expires_at < func.now())
-                .values(state=str(CallState.UNKNOWN), error="its process did not come back")
-            )
-            statement = insert(LmmCallRow).values(
-                run_id=draft.run_id,
-                answer_key=draft.key,
-                model=draft.model,
-                deployment=draft.deployment,
-                purpose=draft.purpose,
-                most_usd=most,
-                expires_at=func.now() + timedelta(seconds=draft.expires_s),
-            )
-            return session.execute(
-                statement.on_conflict_do_nothing(
-                    index_elements=[LmmCallRow.answer_key],
-                    index_where=LmmCallRow.state == text("'reserved'"),
-                ).returning(LmmCallRow.id)
-            ).scalar_one_or_none()
+            number = session.execute(_reservation(draft, most)).scalar_one_or_none()
+            if number is None and session.execute(_broken_off(draft.key)).scalars().all():
+                number = session.execute(_reservation(draft, most)).scalar_one_or_none()
+            return number
 
     def settle(
         self, reservation: int, settlement: Settlement, answer: StoredAnswer | None = None
@@ -199,6 +182,33 @@ def _refuse_overspending(
                 "limit, or lower max_tokens in litellm_params",
                 is_final=counted - held + needed > allowed,
             )
+
+
+def _reservation(draft: CallDraft, most: Decimal | None) -> Any:
+    """Writes a reservation down; nothing if one for the same key is under way."""
+    statement = insert(LmmCallRow).values(
+        run_id=draft.run_id,
+        answer_key=draft.key,
+        model=draft.model,
+        deployment=draft.deployment,
+        purpose=draft.purpose,
+        most_usd=most,
+        expires_at=func.now() + timedelta(seconds=draft.expires_s),
+    )
+    return statement.on_conflict_do_nothing(
+        index_elements=[LmmCallRow.answer_key], index_where=LmmCallRow.state == text("'reserved'")
+    ).returning(LmmCallRow.id)
+
+
+def _broken_off(key: str) -> Any:
+    """Ends reservations for a key whose process did not come back in time."""
+    statement = update(LmmCallRow).where(
+        LmmCallRow.answer_key == key,
+        LmmCallRow.state == _RESERVED,
+        LmmCallRow.expires_at < func.now(),
+    )
+    ended = statement.values(state=str(CallState.UNKNOWN), error="its process did not come back")
+    return ended.returning(LmmCallRow.id)
 
 
 def _keep(answer: StoredAnswer) -> Any:

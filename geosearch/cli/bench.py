@@ -11,7 +11,7 @@ from geosearch.cli.output import json_option, note, write_json
 
 NAMES = (
     "ingest", "memory", "reingest", "startup", "filter-recall", "filter-correctness", "train",
-    "location", "modalities", "register", "sizing", "workers", "locate",
+    "location", "modalities", "register", "sizing", "workers", "locate", "lmm",
 )  # fmt: skip
 
 
@@ -35,9 +35,11 @@ def bench(name: str, size: int | None, as_json: bool) -> int:
     sizing              disk and memory of 100,000 vectors and photos against the formula
     workers             one and two workers against the same in process, on servers
     locate              one photo among 50,000: decode, encode, search, look up, re-rank
+    lmm                 a call of a scripted large multimodal model of 0 ms against plain HTTP
     location            coordinates a second of the location encoder against GeoCLIP's
     """
     from geosearch.benchmarks import (
+        asking,
         filters,
         ingest,
         locating,
@@ -63,6 +65,7 @@ def bench(name: str, size: int | None, as_json: bool) -> int:
         "filter-correctness": (filters.filter_correctness, "areas"),
         "train": (training.training_speed, "size"),
         "locate": (locating.locating, "n"),
+        "lmm": (asking.asking, "calls"),
         "location": (location.location_speed, "size"),
         "register": (register.registration, "size"),
         "sizing": (sizing.sizing, "n"),

@@ -1,10 +1,16 @@
-"""`geosearch init`, `geosearch migrate` and `geosearch config`."""
+"""`geosearch init`, `geosearch migrate`, `geosearch config` and `geosearch config check`."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
 import click
 
-from geosearch.cli.output import json_option, write_json
+from geosearch.cli.output import counted, json_option, note, write_json
+
+if TYPE_CHECKING:
+    from geosearch.client.model_check import ModelCheck
 
 
 @click.command()
@@ -55,10 +61,13 @@ def migrate(as_json: bool) -> int:
     return 0
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @json_option
-def config(as_json: bool) -> int:
+@click.pass_context
+def config(context: click.Context, as_json: bool) -> int:
     """Show every setting: its variable, its value, what it is for. Secrets are masked."""
+    if context.invoked_subcommand is not None:
+        return 0
     from geosearch.settings import PREFIX, Settings, load_settings
 
     settings = load_settings()
@@ -78,3 +87,41 @@ def config(as_json: bool) -> int:
         click.echo(f"{row['variable']}={row['value'] or ''}")
         click.echo(f"    {row['description']} Default: {row['default'] or 'none'}.")
     return 0
+
+
+@config.command()
+@click.option("--live", is_flag=True, help="Ask each model with a tiny picture; costs a little.")
+@json_option
+def check(live: bool, as_json: bool) -> int:
+    """Say of each model in GEOSEARCH_LMM_CONFIG whether it can be asked.
+
+    Exit code 1 if at least one cannot; what to do is in the output.
+    """
+    from geosearch.client.model_check import check_models
+    from geosearch.services import Services
+    from geosearch.settings import load_settings
+
+    with Services(load_settings()) as services:
+        found = []
+        for one in counted(check_models(services, is_live=live), "check"):
+            found.append(one)
+            if not as_json:
+                _show(one)
+        unused = () if services.lmm_config is None else services.lmm_config.unused
+    if as_json:
+        write_json({"models": [asdict(one) for one in found], "unused_keys": list(unused)})
+    elif unused:
+        note(f"keys without a meaning here: {', '.join(unused)}")
+    return 1 if any(one.error is not None for one in found) else 0
+
+
+def _show(one: ModelCheck) -> None:
+    """One model in a line or two."""
+    if one.error is not None:
+        click.echo(f"{one.name} ({one.model}): {one.error}")
+        return
+    price = "" if one.is_priced else "; its price is not known, so limits on cost refuse it"
+    click.echo(f"{one.name} ({one.model}, {one.where}): can be asked{price}")
+    if one.reply is not None:
+        cost = "at an unknown price" if one.cost_usd is None else f"for ${one.cost_usd:.5f}"
+        click.echo(f"  {one.answered_by} sent {one.reply}, in {one.seconds:.1f} s, {cost}")

@@ -197,6 +197,7 @@ def test_locating_into_a_file_says_what_it_wrote_and_writes_every_photo(
     said = _json(run("locate", folder, "--out", out, "--json"))
     assert said == {
         "out": str(out), "photos": 12, "resumed": 0, "unanswered": 0, "cost_usd": 0.0,
+        "without_lmm": 0,
     }  # fmt: skip
     assert len(out.read_text().splitlines()) == 13
 
