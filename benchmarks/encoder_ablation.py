@@ -52,7 +52,7 @@ VIEWS = 48
 ONE_CITY_KM = 25.0
 POSTCARD_EPOCHS = 20
 PARTS = ("streets", "sweep", "tuned", "twins", "unseen")
-ROUNDS = {"streets": 9, "sweep": 3, "tuned": 1, "twins": 3, "unseen": 3}
+ROUNDS = {"streets": 9, "sweep": 3, "tuned": 3, "twins": 3, "unseen": 3}
 
 IMAGE_LOCATION = LossWeights(image_text=0.0, text_location=0.0, triplet=0.0)
 MLP_SHAPE = LocationConfig(layers=0, neighbors=0)
@@ -240,8 +240,8 @@ def _street_parts(task: Task, rounds: dict[str, int]) -> list[Part]:
         Part(
             "sweep", "Location attention, one knob at a time", task, sweep, rounds["sweep"],
             (
-                *((one.name, MLP) for one in sweep if one.name != MLP),
-                *((one.name, ATTENTION) for one in sweep if one.name not in (MLP, ATTENTION)),
+                *((one.name, MLP) for one in sweep if one.name not in (MLP, ATTENTION_AGAIN)),
+                (ATTENTION_AGAIN, ATTENTION),
             ),
         ),
         Part(

@@ -67,7 +67,9 @@ class PartReport:
         """
         part, report = self.part, self.report
         picture = images / f"ablation-{part.key}.png"
-        plot_differences(self.differences, picture, title=part.title)
+        # What is gained over a constant answer would make all else look like nothing.
+        drawn = [one for one in self.differences if one.over != CONSTANT]
+        plot_differences(drawn, picture, title=part.title)
         groups = "places" if part.look_alikes is None else "cities"
         once = "1 round" if part.rounds == 1 else f"{part.rounds} rounds"
         words = [
