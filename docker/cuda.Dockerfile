@@ -35,4 +35,4 @@ EXPOSE 9100
 HEALTHCHECK --interval=30s --timeout=5s --start-period=300s --retries=3 \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9100/metrics', timeout=4)"]
 ENTRYPOINT ["geosearch"]
-CMD ["worker", "--queue", "embed", "--device", "cuda:0"]
+CMD ["worker", "--device", "cuda:0"]

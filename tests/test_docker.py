@@ -16,6 +16,7 @@ import yaml
 
 from geosearch.cli import COMMANDS, group
 from geosearch.settings import known_variables
+from workers.app import QUEUES
 
 ROOT = Path(__file__).parent.parent
 DOCKER = ROOT / "docker"
@@ -145,6 +146,20 @@ def test_our_services_run_commands_that_exist_from_dockerfiles_that_exist(name: 
     assert (DOCKER / service["build"]["context"]).resolve() == ROOT
     assert (ROOT / service["build"]["dockerfile"]).is_file()
     assert service["read_only"] is True
+
+
+def test_every_queue_has_a_worker_with_and_without_a_card() -> None:
+    for profiles in ([], ["cuda"]):
+        served = set()
+        for service in SERVICES.values():
+            if (
+                service.get("profiles", []) == profiles
+                and service.get("command", [""])[0] == "worker"
+            ):
+                words = [str(word) for word in service["command"]]
+                named = {words[n + 1] for n, word in enumerate(words) if word == "--queue"}
+                served |= named or set(QUEUES)
+        assert served == set(QUEUES)
 
 
 def test_every_variable_that_is_set_is_a_setting() -> None:

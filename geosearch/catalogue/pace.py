@@ -8,7 +8,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import sessionmaker
 
 from geosearch.catalogue.intake import Intake
-from geosearch.catalogue.models import IngestRunRow, PhotoRow
+from geosearch.catalogue.models import IngestRunRow, LocateRow, PhotoRow
 from geosearch.catalogue.session import session_scope
 from geosearch.records import PhotoState
 
@@ -20,9 +20,13 @@ _DONE = (str(PhotoState.EMBEDDED), str(PhotoState.INDEXED))
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What is left and the rate; `seconds_left` is None while nothing moves or nothing is left."""
+    """What is left to take in, and the rate.
+
+    `seconds_left` is None while nothing moves or nothing is left.
+    """
 
     waiting_to_be_read: int
+    waiting_to_be_located: int
     given_up: int
     left: int
     per_second: float
@@ -49,9 +53,12 @@ def pace(engine: Engine) -> Pace:
                 .label("done"),
             ).select_from(PhotoRow)
         ).one()
+        unlocated = select(func.count()).where(LocateRow.finished_at.is_(None))
+        to_locate = session.scalar(unlocated) or 0
     left, rate = counts["waiting"] + row.pending, row.done / window_s
     return Pace(
         waiting_to_be_read=counts["waiting"],
+        waiting_to_be_located=to_locate,
         given_up=counts["parked"],
         left=left,
         per_second=rate,

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from geosearch.cli.output import json_option, note, write_json
 
+if TYPE_CHECKING:
+    from geosearch.settings import Settings
+
 
 @click.command()
 @json_option
 def status(as_json: bool) -> int:
-    """Show photos by state and encoder, the rate, the time left, the last run and errors."""
+    """Show photos by state and encoder, queues, rate, time left, the last run and errors."""
     from geosearch.client import GeoSearch
 
     with GeoSearch() as geosearch:
         document = geosearch.status()
+        document |= _queues(geosearch.services.settings)
     if as_json:
         write_json(document)
         return 0
@@ -34,14 +39,36 @@ def status(as_json: bool) -> int:
         click.echo(f"{'last run':>12}  {run['started_at']} to {end}")
     for line in _pace_lines(document["pace"]):
         click.echo(line)
+    for queue, messages in (document["queues"] or {}).items():
+        if messages:
+            click.echo(f"{'queue':>12}  {messages} messages in {queue}")
+    if "broker" in document:
+        click.echo(f"{'queue':>12}  {document['broker']}")
     for error in document["errors"]:
         click.echo(f"{'failed':>12}  {error['path']}: {error['reason']}")
     return 0
 
 
+def _queues(settings: Settings) -> dict[str, Any]:
+    """Messages that wait by queue, none without a broker; None, and why, while it is away."""
+    if settings.broker_url is None:
+        return {"queues": {}}
+    from geosearch.errors import BrokerError
+    from workers.app import QUEUES
+    from workers.broker import open_broker
+
+    with closing(open_broker(settings)) as broker:
+        try:
+            return {"queues": {name: broker.messages(name, max_retries=0) for name in QUEUES}}
+        except BrokerError as error:
+            return {"queues": None, "broker": str(error)}
+
+
 def _pace_lines(pace: dict[str, Any]) -> Iterator[str]:
     if pace["waiting_to_be_read"]:
         yield f"{'to be read':>12}  {pace['waiting_to_be_read']}"
+    if pace["waiting_to_be_located"]:
+        yield f"{'to locate':>12}  {pace['waiting_to_be_located']}"
     if pace["given_up"]:
         yield f"{'given up':>12}  {pace['given_up']}"
     if not pace["left"]:

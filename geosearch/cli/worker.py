@@ -34,7 +34,8 @@ def worker(
     one model on one device; start as many as there are devices, on any machine that can read the
     photos by the same paths or URLs. Ctrl-C or SIGTERM finishes the photos in hand.
 
-    As in: geosearch worker --queue embed --device cuda:0
+    As in: geosearch worker --device cuda:0. With --queue embed it only takes photos in; then leave
+    the other queues to at least one other worker.
     """
     from geosearch.settings import load_settings
 

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, text
 from support.command_line import Run
+
+from geosearch.catalogue.locating import LocateRuns
 
 pytestmark = pytest.mark.usefixtures("own_home")
 
@@ -67,6 +70,16 @@ def test_status_tells_what_is_left_and_how_long_it_takes(
     assert (pace["waiting_to_be_read"], pace["left"]) == (40, 40)
     assert pace["seconds_left"] == pytest.approx(40 / pace["per_second"])
     assert "to be read  40" in run("status")[1]
+
+
+def test_status_tells_what_waits_to_be_located(run: Run, engine: Engine, folder: Path) -> None:
+    runs = LocateRuns(engine)
+    run_id = runs.open(uuid4(), encoder="grid")
+    runs.register(run_id, [("/a.jpg", None), ("/b.jpg", None)])
+    told = json.loads(run("status", "--json")[1])
+    assert (told["pace"]["waiting_to_be_located"], told["pace"]["left"]) == (2, 0)
+    assert told["queues"] == {}  # there is no broker
+    assert "to locate  2" in run("status")[1]
 
 
 def test_reconcile_encodes_what_the_index_lost(run: Run, folder: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
@@ -27,6 +28,9 @@ from workers.broker import Broker, open_broker
 from workers.producer import Producer
 
 Draw = Callable[[Path, int], None]
+
+REFUSING_S = 30.0 * PHOTOS / 2000
+"""How long a store refuses: half a minute with as many photos as the full set has."""
 
 
 class Ingest:
@@ -188,7 +192,9 @@ def test_a_store_that_refuses_for_a_while_fails_no_photo(
     ingest.at_least(_moment(6))
     qdrant.refuse(True)
     ingest.cluster.hold.unlink()
+    start = time.monotonic()
     wait_for("a refusal", lambda: "503" in ingest.cluster.log.read_text())
+    wait_for("a while", lambda: time.monotonic() - start > REFUSING_S)
     qdrant.refuse(False)
     _assert_done(ingest)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.request import urlopen
 
-from support.cluster import Cluster, assert_in_order, wait_for
+from support.cluster import Cluster, Valkey, assert_in_order, wait_for
 
 PHOTOS = 24
 
@@ -53,6 +53,22 @@ def _assert_watched(log: Path) -> None:
     assert f'geosearch_photos{{state="indexed"}} {PHOTOS:.1f}' in text
     assert 'geosearch_queue_messages{queue="embed"}' in text
     assert 'geosearch_photos_ended_total{outcome="failed"} 1.0' in text
+
+
+def test_status_tells_what_waits_in_every_queue_and_when_the_broker_is_away(
+    cluster: Cluster, valkey: Valkey, draw: Draw
+) -> None:
+    draw(cluster.folder, PHOTOS)
+    cluster.run(COMMAND, "ingest", str(cluster.folder), "--no-wait")
+    told = json.loads(cluster.run(COMMAND, "status", "--json").stdout)
+    assert told["queues"] == {"embed": 1, "index": 0, "locate": 0, "maintenance": 0}
+    assert (told["pace"]["waiting_to_be_read"], told["pace"]["left"]) == (PHOTOS, PHOTOS)
+    assert "1 messages in embed" in cluster.run(COMMAND, "status").stdout
+    valkey.kill()
+    done = cluster.run(COMMAND, "status", "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["queues"]) == (0, None)
+    assert "GEOSEARCH_BROKER_URL" in told["broker"]
 
 
 def test_what_needs_a_broker_says_so(tmp_path: Path, cluster: Cluster) -> None:
