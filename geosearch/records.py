@@ -115,6 +115,35 @@ class PhotoFact:
     caption: str | None
 
 
+class IndexState(StrEnum):
+    """What the index of an encoder is for."""
+
+    FILLING = "filling"
+    ACTIVE = "active"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderChoice:
+    """What loads an encoder: the backbone as GEOSEARCH_ENCODER names it, and its trained heads."""
+
+    backbone: str
+    heads: str | None = None
+
+    def __str__(self) -> str:
+        return self.backbone if self.heads is None else f"{self.backbone} {self.heads}"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRecord:
+    """The index of one encoder identity as recorded; `choice` is None where nobody knows it."""
+
+    encoder: str
+    collection: str
+    state: IndexState
+    choice: EncoderChoice | None
+
+
 @dataclass(frozen=True, slots=True)
 class SearchHit:
     """One photo found; `score` is the cosine of the fused vectors, None if none were compared.
@@ -129,12 +158,16 @@ class SearchHit:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """Hits in order, how many photos the filter matched, and which plan found them."""
+    """Hits in order, how many photos the filter matched, and which plan found them.
+
+    `encoder` is the identity whose index all hits come from, None where nothing was compared.
+    """
 
     hits: tuple[SearchHit, ...]
     matched: int
     plan: str
     seconds: float
+    encoder: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,5 +249,25 @@ class IngestReport:
     duplicates: int = 0
     unlabelled: int = 0
     failed: int = 0
+    errors: list[IngestError] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class ReindexReport:
+    """What was done to the index of `encoder`; photos of `failed` are left out of it.
+
+    `updated` photos were in it and got newer facts, `removed` ones have no place in it any more.
+    """
+
+    encoder: str
+    collection: str
+    scanned: int = 0
+    indexed: int = 0
+    updated: int = 0
+    removed: int = 0
+    failed: int = 0
+    switched: bool = False
+    previous: str | None = None
     errors: list[IngestError] = field(default_factory=list)
     seconds: float = 0.0

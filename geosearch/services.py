@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from geosearch.addresses import AllowedAddresses
 from geosearch.catalogue.audit import Audit
+from geosearch.catalogue.indexes import Indexes
 from geosearch.catalogue.intake import Intake
 from geosearch.catalogue.leases import Leases, Runs
 from geosearch.catalogue.locating import LocateLeases, LocateRuns
@@ -20,23 +21,24 @@ from geosearch.catalogue.session import migrate, open_engine
 from geosearch.closing import Closing
 from geosearch.errors import ConfigError, StoreError
 from geosearch.home import Home
+from geosearch.serving.exchange import Exchange
+from geosearch.serving.opened import OpenIndex
+from geosearch.serving.opener import IndexOpener
 from geosearch.settings import Settings
 from geosearch.store.base import VectorStore
-from geosearch.store.inventory import StoredCollection, local_collections
+from geosearch.store.inventory import StoredCollection, drop_local_collection, local_collections
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from geosearch.catalogue.lmm_ledger import LmmLedger
     from geosearch.encoder.embedder import Embedder
-    from geosearch.encoder.gallery import GpsGallery
-    from geosearch.ingest.parts import PhotoEncoder
+    from geosearch.ingest.parts import Parts, PhotoEncoder
     from geosearch.ingest.pipeline import Pipeline
     from geosearch.ingest.reader import ReadLimits
     from geosearch.ingest.reconcile import Reconciler
     from geosearch.lmm.calls import ModelClient
     from geosearch.lmm.config import LmmConfig
-    from geosearch.localization.reranker import Reranker
     from geosearch.places import Gazetteer
 
 NO_LMM = (
@@ -127,41 +129,78 @@ class Services(Closing):
         """What a worker by this name locates, and keeps others from locating."""
         return LocateLeases(self._engine, owner=owner, lease_s=self.settings.lease_s)
 
+    @cached_property
+    def indexes(self) -> Indexes:
+        """The list of indexes: whose each is, and which one is in use."""
+        if self.settings.database_url is None:
+            self.migrate()
+        return Indexes(self._engine)
+
     @property
     def encoder_name(self) -> str:
-        """What the settings call the encoder, for telling encoders apart without loading one."""
-        from geosearch.encoder.registry import Registry
-
-        heads = Registry(self.settings.home).active_name()
-        return self.settings.encoder if heads is None else f"{self.settings.encoder} {heads}"
+        """What the encoder in use is called, for telling encoders apart without loading one."""
+        active = self.indexes.active()
+        chosen = None if active is None else active.choice
+        return str(chosen or self.opener.wanted)
 
     @cached_property
+    def opener(self) -> IndexOpener:
+        """What loads encoders and opens their indexes."""
+        return IndexOpener(
+            self.settings,
+            indexes=lambda: self.indexes,
+            load_embedder=self._load_embedder,
+            open_store=self._open_store,
+            occupied_cells=lambda degrees: self.catalogue.occupied_cells(degrees),
+        )
+
+    @cached_property
+    def _exchange(self) -> Exchange:
+        exchange = Exchange(lambda: self.indexes.active(), self.opener.open_active)
+        self._open.callback(exchange.close)
+        return exchange
+
+    def borrowed_index(self, *, is_current: bool = False) -> AbstractContextManager[OpenIndex]:
+        """The index in use for the time of a query; see `serving.exchange.Exchange.borrowed`."""
+        return self._exchange.borrowed(is_current=is_current)
+
+    def is_outdated(self) -> bool:
+        """Whether another index was switched to than the one that this process has open."""
+        return self._exchange.is_outdated()
+
+    def hand_over(self, index: OpenIndex, *, switch: Callable[[], bool]) -> bool:
+        """Work with an index from the moment it is switched to; whether it was."""
+        return self._exchange.hand_over(index, switch=switch)
+
+    @property
+    def index(self) -> OpenIndex:
+        """The index in use, for who does not outlive a switch to another one."""
+        return self._exchange.current
+
+    @property
     def embedder(self) -> Embedder:
-        """The encoder, its weights loaded."""
-        return self._load_embedder(self.settings)
+        """The encoder of the index in use."""
+        return self.index.embedder
 
-    @cached_property
+    @property
     def store(self) -> VectorStore:
-        """The index of the encoder: one collection for each encoder identity."""
-        identity = self.embedder.identity
-        name = f"geosearch-{identity.short}"
-        store: VectorStore
+        """The vectors of the index in use."""
+        return self.index.store
+
+    def _open_store(self, name: str, dim: int, identity: str) -> VectorStore:
         if self.settings.qdrant_url is None:
             from geosearch.store.edge import EdgeStore
 
-            store = EdgeStore(
-                self.home.qdrant / name, dim=self.embedder.dim, identity=str(identity)
-            )
-        else:
-            from geosearch.store.server import ServerStore, connect
+            return EdgeStore(self.home.qdrant / name, dim=dim, identity=identity)
+        from geosearch.store.server import ServerStore, connect
 
-            key = self.settings.qdrant_api_key
-            client = connect(
-                self.settings.qdrant_url, api_key=None if key is None else key.get_secret_value()
-            )
-            store = ServerStore(client, name, dim=self.embedder.dim, identity=str(identity))
-        self._open.callback(store.close)
-        return store
+        client = connect(self.settings.qdrant_url, api_key=self._qdrant_key)
+        return ServerStore(client, name, dim=dim, identity=identity)
+
+    @property
+    def _qdrant_key(self) -> str | None:
+        key = self.settings.qdrant_api_key
+        return None if key is None else key.get_secret_value()
 
     @cached_property
     def audit(self) -> Audit:
@@ -185,10 +224,7 @@ class Services(Closing):
             return local_collections(self.home.qdrant)
         from geosearch.store.server import connect, server_collections
 
-        key = self.settings.qdrant_api_key
-        client = connect(
-            self.settings.qdrant_url, api_key=None if key is None else key.get_secret_value()
-        )
+        client = connect(self.settings.qdrant_url, api_key=self._qdrant_key)
         try:
             return server_collections(client)
         finally:
@@ -202,18 +238,24 @@ class Services(Closing):
         """
         if collection.identity is None or collection.dim is None:
             raise StoreError(f"{collection.name} does not say which encoder it belongs to")
-        dim, identity = collection.dim, collection.identity
+        return self._open_store(collection.name, collection.dim, collection.identity)
+
+    def drop_collection(self, name: str) -> None:
+        """Delete the vectors of an index that nobody uses; none by that name is fine.
+
+        Raises:
+            StoreError: the engine refused.
+        """
         if self.settings.qdrant_url is None:
-            from geosearch.store.edge import EdgeStore
+            drop_local_collection(self.home.qdrant, name)
+            return
+        from geosearch.store.server import connect, drop_server_collection
 
-            return EdgeStore(self.home.qdrant / collection.name, dim=dim, identity=identity)
-        from geosearch.store.server import ServerStore, connect
-
-        key = self.settings.qdrant_api_key
-        client = connect(
-            self.settings.qdrant_url, api_key=None if key is None else key.get_secret_value()
-        )
-        return ServerStore(client, collection.name, dim=dim, identity=identity)
+        client = connect(self.settings.qdrant_url, api_key=self._qdrant_key)
+        try:
+            drop_server_collection(client, name)
+        finally:
+            client.close()
 
     def pace(self) -> Pace:
         """What is left to take in, and how fast it goes."""
@@ -225,39 +267,6 @@ class Services(Closing):
         from geosearch.places import Gazetteer
 
         return Gazetteer()
-
-    @cached_property
-    def gps_gallery(self) -> GpsGallery | None:
-        """Coordinates to propose by the location block; None for an encoder without that space.
-
-        GeoCLIP's gallery and the places of the catalogue as they are when this is first asked for.
-        Each coordinate is embedded once for each encoder, then read from `HOME/galleries`.
-        """
-        if not self.embedder.has_location_space:
-            return None
-        import numpy as np
-
-        from geosearch.encoder import gallery
-
-        cells = self.catalogue.occupied_cells(gallery.CELL_DEG)
-        own = gallery.cell_centers([(row, column) for row, column, _ in cells])
-        places = np.concatenate([gallery.reference_coordinates(), own])
-        if not len(places):
-            return None
-        return gallery.open_gallery(self.settings.home / "galleries", self.embedder, places)
-
-    @cached_property
-    def reranker(self) -> Reranker | None:
-        """The re-ranker trained for the encoder in use; None where none is.
-
-        Raises:
-            ConfigError: the one in the home is of another encoder or version.
-            InvalidInput: it is damaged.
-        """
-        from geosearch.localization.reranker import load_reranker, reranker_path
-
-        identity = self.embedder.identity
-        return load_reranker(reranker_path(self.settings.home, identity), encoder=str(identity))
 
     @cached_property
     def lmm_config(self) -> LmmConfig | None:
@@ -294,18 +303,48 @@ class Services(Closing):
             self.migrate()
         return LmmLedger(self._engine)
 
-    @cached_property
+    @property
     def pipeline(self) -> Pipeline:
-        """What takes photos in."""
-        return self.pipeline_of(self.embedder)
+        """What takes photos into the index in use, for who does not outlive a switch."""
+        return self.pipeline_of(self.index)
 
-    def pipeline_of(self, encoder: PhotoEncoder, **options: int | bool) -> Pipeline:
-        """A pipeline around an encoder that is this one's or wraps it.
+    @contextmanager
+    def taking_in(self) -> Iterator[Pipeline]:
+        """What takes photos into the index in use; afterwards they are in it.
+
+        Also if another one was switched to meanwhile: what it lacks is then put into it.
+        """
+        with self.borrowed_index(is_current=True) as index:
+            yield self.pipeline_of(index)
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Let the index in use see what was written to the one before it, if anything was."""
+        from geosearch.ingest.filling import Filler
+
+        active = self.indexes.active()
+        if active is None or not self.indexes.backlog(active.encoder, limit=1):
+            return
+        with self.borrowed_index(is_current=True) as index:
+            with Filler(self.parts_of(index), self.indexes, self.audit) as filler:
+                filler.catch_up(forgets_unreadable=True)
+
+    def pipeline_of(
+        self, index: OpenIndex, encoder: PhotoEncoder | None = None, **options: int | bool
+    ) -> Pipeline:
+        """A pipeline into an index; `encoder` wraps the index's own.
 
         `options` win over those that come from the settings.
         """
-        from geosearch.ingest.parts import PipelineOptions
         from geosearch.ingest.pipeline import Pipeline
+
+        return Pipeline(self.parts_of(index, encoder, **options))
+
+    def parts_of(
+        self, index: OpenIndex, encoder: PhotoEncoder | None = None, **options: int | bool
+    ) -> Parts:
+        """What the stages of taking photos in share, for one index."""
+        from geosearch.ingest.parts import Parts, PipelineOptions
 
         settings = self.settings
         defaults = PipelineOptions(
@@ -313,13 +352,13 @@ class Services(Closing):
             batch_size=settings.batch_size,
             limits=self.read_limits,
         )
-        return Pipeline(
+        return Parts(
             self.catalogue,
-            self.store,
-            encoder,
-            identity=str(self.embedder.identity),
-            places=self.gazetteer.lookup,
-            options=replace(defaults, **options),  # type: ignore[arg-type]  # checked by name
+            index.store,
+            index.embedder if encoder is None else encoder,
+            index.identity,
+            self.gazetteer.lookup,
+            replace(defaults, **options),  # type: ignore[arg-type]  # checked by name
         )
 
     @property
@@ -340,9 +379,10 @@ def _load_embedder(settings: Settings) -> Embedder:
     from geosearch.encoder.embedder import load_embedder
     from geosearch.encoder.registry import Registry
 
+    heads = settings.heads
     return load_embedder(
         settings.encoder,
-        checkpoint=Registry(settings.home).active(),
+        checkpoint=None if heads in (None, "none") else Registry(settings.home).get(heads),
         device=device_or_cpu(settings.device) if settings.cpu_fallback else settings.device,
         dtype=settings.dtype,
         max_pixels=settings.max_pixels,

@@ -50,6 +50,11 @@ class Settings(BaseSettings):
         description="Encoder: ARCHITECTURE/TAG of open_clip, ARCHITECTURE//PATH of a local "
         "checkpoint, or lite, which works offline.",
     )
+    heads: str | None = Field(
+        default=None,
+        description="Trained heads of the encoder by their name in HOME/encoders, or none for the "
+        "backbone alone; those that `geosearch encoders activate` chose unless this is set.",
+    )
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N.")
     dtype: str = Field(
         default="auto",

@@ -24,7 +24,7 @@ ROWS: dict[str, int] = {
     "ingest": 2, "retrieval": 2, "criteria": 2, "localization": 2, "evaluation": 2,
     "results": 2,
     # row 3: composition
-    "services": 3, "backup": 3, "client": 3, "benchmarks": 3,
+    "services": 3, "serving": 3, "backup": 3, "client": 3, "benchmarks": 3,
     # row 4: doors
     "api": 4, "cli": 4, "workers": 4,
 }  # fmt: skip

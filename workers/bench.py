@@ -85,7 +85,8 @@ def _in_process(settings: Settings, folder: Path) -> float:
     with Services(settings) as services:
         pipeline = services.pipeline
         services.gazetteer.lookup([Coordinate(0.0, 0.0)])
-        services.embedder.encode([services.embedder.prepare(next(folder.iterdir()).read_bytes())])
+        embedder = services.embedder
+        embedder.encode([embedder.prepare(next(folder.iterdir()).read_bytes())])
         start = time.perf_counter()
         report = pipeline.run(scan([folder]), inputs={"bench": "in process"})
         return _rate(report.indexed, report.scanned, time.perf_counter() - start)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from geosearch.client import GeoSearch
+from geosearch.errors import CatalogueError
 from geosearch.geo import Coordinate
 from geosearch.services import Services
 from geosearch.settings import Settings
@@ -103,7 +104,9 @@ class Runtime:
         self.tracer = open_tracer(settings.trace_url)
         if self.tracer is not None:
             self._open.callback(self.tracer.close)
-        encoder = _elastic(services.embedder, settings)
+        services.catch_up()
+        self._index = self._open.enter_context(services.borrowed_index(is_current=True))
+        encoder = _elastic(self._index.embedder, settings)
         self.metrics = Metrics(batch_size=lambda: encoder.batch_size)
         self.metrics.ask_when_scraped(
             services.catalogue.counts,
@@ -114,6 +117,7 @@ class Runtime:
             self._open.callback(stop)
             logger.info("metrics on port %d", port)
         self.pipeline = services.pipeline_of(
+            self._index,
             encoder,
             batch_size=encoder.batch_size,
             checkpoint_photos=CHECKPOINT_PHOTOS,
@@ -141,16 +145,25 @@ class Runtime:
         return self._shift(leases, Locating(geosearch, leases, watcher=self._watcher))
 
     def _shift(self, leases: Leasing, work: Work) -> Shift:
-        settings = self.settings
+        settings, services = self.settings, self.services
         return Shift(
             leases,
             work,
-            encoder=self.services.encoder_name,
+            encoder=services.encoder_name,
+            former=[str(one.choice) for one in services.indexes.all() if one.choice is not None],
             max_attempts=settings.max_attempts,
             lease_s=settings.lease_s,
             watcher=self._watcher,
             shift_s=self._shift_s,
         )
+
+    def is_outdated(self) -> bool:
+        """Whether another index was switched to than the one that photos are put into here."""
+        try:
+            active = self.services.indexes.active()
+        except CatalogueError:
+            return False  # who works finds out, and waits
+        return active is not None and active.encoder != self._index.identity
 
     def span(self, name: str, **attributes: int | str) -> Any:
         """A span around a task, where traces are asked for."""
@@ -173,8 +186,15 @@ class Process:
         self._runtime: Runtime | None = None
 
     def runtime(self) -> Runtime:
-        """The runtime; what its making raises is raised again the next time."""
+        """The runtime; what its making raises is raised again the next time.
+
+        After a switch to another index it is made anew, with the encoder of that one.
+        """
         with self._lock:
+            if self._runtime is not None and self._runtime.is_outdated():
+                logger.info("another index is in use now; opening it")
+                self._runtime.close()
+                self._runtime = None
             if self._runtime is None:
                 self._runtime = self._make()
             return self._runtime

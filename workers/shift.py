@@ -101,6 +101,7 @@ class Shift:
         leases: of this worker.
         work: what is done.
         encoder: name of the encoder; runs that ask for another one are left alone.
+        former: encoders whose runs are taken all the same: they had the index in use before.
         max_attempts: as often a photo may kill or fail a worker.
         lease_s: what the leases hold for.
         watcher: told what happens.
@@ -114,6 +115,7 @@ class Shift:
         work: Work,
         *,
         encoder: str,
+        former: Collection[str] = (),
         max_attempts: int,
         lease_s: float,
         watcher: Watcher,
@@ -123,6 +125,7 @@ class Shift:
         self._leases = leases
         self._work = work
         self._encoder = encoder
+        self._former = {encoder, *former}
         self._max_attempts = max_attempts
         self._lease_s = lease_s
         self._watcher = watcher
@@ -142,7 +145,7 @@ class Shift:
         runs = []
         for run_id in self._leases.runs_of(ids):
             wanted = self._work.encoder_of(run_id)
-            if wanted == self._encoder:
+            if wanted in self._former:
                 runs.append(run_id)
             else:
                 logger.error(

@@ -30,7 +30,10 @@ def register(app: Celery, process: Process) -> None:
 
     def guarded(work: Callable[[Runtime], None]) -> None:
         try:
-            work(process.runtime())
+            runtime = process.runtime()
+            work(runtime)
+            if runtime.is_outdated():
+                process.runtime()  # which puts into the new index what went into the old one
         except GeosearchError as error:
             # Nothing is lost with the message: the catalogue knows what waits.
             logger.error("%s: %s", type(error).__name__, error)

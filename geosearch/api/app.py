@@ -42,7 +42,7 @@ def create_app(
     """
     services, settings = geosearch.services, geosearch.services.settings
     # Engines open before the first request: two requests at once must not open them twice.
-    _ = services.catalogue, services.store, services.gazetteer, services.pipeline
+    _ = services.catalogue, services.audit, services.index, services.gazetteer
     shared = Shared(geosearch)
     runner = shared.jobs = JobRunner(
         services,

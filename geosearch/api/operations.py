@@ -10,6 +10,7 @@ from fastapi.responses import PlainTextResponse, Response
 from geosearch.api.answers import Document
 from geosearch.api.problems import problem
 from geosearch.api.shared import SharedState
+from geosearch.client.encoders import index_summaries
 from geosearch.errors import GeosearchError
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,8 @@ def readyz(shared: SharedState) -> Response:
     """Whether catalogue and index answer; 503 while they do not."""
     try:
         shared.geosearch.services.catalogue.last_run()
-        shared.geosearch.services.store.existing([])
+        with shared.geosearch.services.borrowed_index() as index:
+            index.store.existing([])
     except GeosearchError as error:
         logger.error("not ready: %s", error)
         return problem(503, "catalogue or index do not answer", {"Retry-After": "5"})
@@ -44,12 +46,14 @@ def metrics(shared: SharedState) -> Response:
 
 @router.get("/v1/encoders")
 def encoders(shared: SharedState) -> Document:
-    """The encoder in use, and how many photos the index of each encoder holds."""
+    """The encoder in use, and what each index is for and how many photos it holds."""
     services = shared.geosearch.services
-    current = str(services.embedder.identity)
-    counts = {current: 0} | services.catalogue.embedded_counts()
+    index = services.index
     return {
-        "active": current,
-        "searches_places": services.embedder.has_location_space,
-        "encoders": [{"identity": name, "photos": n} for name, n in sorted(counts.items())],
+        "active": index.identity,
+        "searches_places": index.embedder.has_location_space,
+        "encoders": [
+            {"identity": one.encoder, "state": one.state, "photos": one.photos}
+            for one in index_summaries(services)
+        ],
     }

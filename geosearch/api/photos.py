@@ -65,9 +65,10 @@ def label(shared: SharedState, photo_id: UUID, new: NewLabel) -> Document:
     claims = Claims(
         coordinate=Coordinate(new.lat, new.lon), label_source=LabelSource(new.label_source)
     )
-    report = shared.geosearch.services.pipeline.run(
-        [PhotoSource(photo.uri, path_of(photo.uri), claims)], inputs={"label": str(photo_id)}
-    )
+    with shared.geosearch.services.taking_in() as pipeline:
+        report = pipeline.run(
+            [PhotoSource(photo.uri, path_of(photo.uri), claims)], inputs={"label": str(photo_id)}
+        )
     if report.errors:
         raise HTTPException(409, "the photo's file can no longer be read, so it cannot be indexed")
     changed = _photo(shared, photo_id)
@@ -112,9 +113,7 @@ def _picture(shared: Shared, photo_id: UUID, edge_px: int) -> Response:
 
 def _photo(shared: Shared, photo_id: UUID) -> PhotoDraft:
     services = shared.geosearch.services
-    found = services.catalogue.known_photos(
-        [photo_id], encoder=str(services.embedder.identity), run_id=0
-    )
+    found = services.catalogue.known_photos([photo_id], encoder=services.index.identity, run_id=0)
     if photo_id not in found:
         raise HTTPException(404, f"there is no photo {photo_id}")
     return found[photo_id].draft

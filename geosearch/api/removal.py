@@ -9,6 +9,7 @@ from uuid import UUID
 
 from geosearch.api.uploads import folder_of
 from geosearch.catalogue.removal import remove_photo
+from geosearch.records import IndexState
 from geosearch.services import Services
 
 
@@ -20,16 +21,20 @@ def remove(services: Services, photo_id: UUID, sha256: str) -> None:
     Raises:
         StoreError, CatalogueError: an engine refused.
     """
-    services.store.delete([photo_id])
-    services.store.flush()
-    current = str(services.embedder.identity)
+    with services.borrowed_index(is_current=True) as index:
+        index.store.delete([photo_id])
+        index.store.flush()
+        removed_from = {index.identity}
+    # One that is being filled is open elsewhere; whoever fills it deletes the photo there.
+    filling = {one.encoder for one in services.indexes.all() if one.state is IndexState.FILLING}
     for collection in services.collections():
-        if collection.identity in (None, current):
+        if collection.identity is None or collection.identity in removed_from | filling:
             continue
         with closing(services.open_collection(collection)) as other:
             other.delete([photo_id])
             other.flush()
+        removed_from.add(collection.identity)
     kept: Path = folder_of(services, sha256)
     if kept.is_dir():
         shutil.rmtree(kept)
-    remove_photo(services.engine, photo_id)
+    remove_photo(services.engine, photo_id, removed_from=removed_from)

@@ -64,6 +64,6 @@ def search(
     options = asked.model_dump(exclude={"limit", "cursor"})
     data = None if image is None else image.file.read()
     found = public_result(shared.geosearch.search(image=data, **options, k=end))
-    page = type(found)(found.hits[start:], found.matched, found.plan, found.seconds)
+    page = type(found)(found.hits[start:], found.matched, found.plan, found.seconds, found.encoder)
     more = str(end) if len(found.hits) == end < min(found.matched, MOST) else None
     return search_answer(request, page, {"next": more})

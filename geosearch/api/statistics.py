@@ -15,12 +15,13 @@ router = APIRouter(tags=["collection"])
 def stats(shared: SharedState) -> Document:
     """Photos by state, country and data set, when they were taken, and the encoder in use."""
     services = shared.geosearch.services
+    index = services.index
     found = facets(services.engine)
     return {
         "photos": services.catalogue.counts(),
         "countries": found.countries,
         "datasets": found.datasets,
         "captured_at": {"first": found.first, "last": found.last},
-        "encoder": str(services.embedder.identity),
-        "searches_places": services.embedder.has_location_space,
+        "encoder": index.identity,
+        "searches_places": index.embedder.has_location_space,
     }

@@ -88,10 +88,11 @@ def folder_of(services: Services, sha256: str) -> Path:
 def _ingest(
     services: Services, sources: Sequence[PhotoSource], waiting: dict[str, Document]
 ) -> None:
-    report = services.pipeline.run(sources, inputs={"uploads": len(sources)})
+    with services.taking_in() as pipeline:
+        report = pipeline.run(sources, inputs={"uploads": len(sources)})
     reasons = {error.path: error.reason for error in report.errors}
     known = services.catalogue.known_sources(
-        list(waiting), encoder=str(services.embedder.identity), run_id=0
+        list(waiting), encoder=services.index.identity, run_id=0
     )
     for uri, result in waiting.items():
         source = known.get(uri)
@@ -106,7 +107,7 @@ def _ingest(
 def _is_known(services: Services, sha256: str) -> bool:
     """Whether these bytes are in the collection already and nothing is wrong with them."""
     known = services.catalogue.known_photos(
-        [photo_id(sha256)], encoder=str(services.embedder.identity), run_id=0
+        [photo_id(sha256)], encoder=services.index.identity, run_id=0
     )
     return any(photo.draft.error is None and photo.is_embedded for photo in known.values()) or any(
         photo.draft.state == "unlabelled" for photo in known.values()

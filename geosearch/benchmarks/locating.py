@@ -146,7 +146,7 @@ class _Stopwatch:
 def _parts(
     services: Services, asked: list[NDArray[np.float32]], method: str
 ) -> list[dict[str, Any]]:
-    locator: Locator = locator_of(services)
+    locator: Locator = locator_of(services, services.index)
     locator.locate(asked[0], image="warm-up")
     watches = {
         "search": _Stopwatch(services.store, "query"),

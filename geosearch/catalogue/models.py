@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -25,12 +27,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from geosearch.records import LabelSource, PhotoState
+from geosearch.records import IndexState, LabelSource, PhotoState
 
 Timestamp = TIMESTAMP(timezone=True)
 
 
-def _one_of(column: str, values: type[PhotoState] | type[LabelSource]) -> str:
+def _one_of(column: str, values: Iterable[StrEnum]) -> str:
     return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
 
 
@@ -166,6 +168,47 @@ class EmbeddingRow(Base):
     created_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
 
     __table_args__ = (Index("ix_embedding_encoder", "encoder"),)
+
+
+class VectorIndexRow(Base):
+    """The index of one encoder: being filled, in use (one is), or kept from an earlier time.
+
+    `backbone` and `heads` are what loads the encoder again; unknown of indexes that are older than
+    this table and were not used since.
+    """
+
+    __tablename__ = "vector_index"
+
+    encoder: Mapped[str] = mapped_column(Text, primary_key=True)
+    collection: Mapped[str] = mapped_column(Text, unique=True)
+    backbone: Mapped[str | None] = mapped_column(Text)
+    heads: Mapped[str | None] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text)
+    changed_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+
+    __table_args__ = (
+        CheckConstraint(_one_of("state", IndexState), name="state_known"),
+        Index(
+            "uq_vector_index_active", "state", unique=True, postgresql_where=text("state='active'")
+        ),
+    )
+
+
+class BacklogRow(Base):
+    """A photo that changed after an index last saw it; it may be gone by now.
+
+    `serial` grows with every change, so that whoever looked at an older one takes nothing away.
+    """
+
+    __tablename__ = "index_backlog"
+
+    encoder: Mapped[str] = mapped_column(
+        ForeignKey("vector_index.encoder", ondelete="CASCADE"), primary_key=True
+    )
+    photo_id: Mapped[UUID] = mapped_column(primary_key=True)
+    serial: Mapped[int] = mapped_column(BigInteger, Identity(always=False))
+
+    __table_args__ = (Index("ix_index_backlog_serial", "encoder", "serial"),)
 
 
 class IntakeRow(Base):

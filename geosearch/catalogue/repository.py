@@ -22,6 +22,7 @@ from geosearch.catalogue.drafts import (
     values_of,
 )
 from geosearch.catalogue.facts import EXPORT_COLUMNS, FACT_COLUMNS, fact_of
+from geosearch.catalogue.indexes import note_changes
 from geosearch.catalogue.models import EmbeddingRow, IngestRunRow, PhotoRow, SourceRow
 from geosearch.catalogue.session import session_scope, translated_errors
 from geosearch.records import (
@@ -200,9 +201,10 @@ class Catalogue:
             )
             session.execute(_advance(ids, PhotoState.EMBEDDED))
 
-    def mark_indexed(self, ids: Collection[UUID]) -> None:
+    def mark_indexed(self, ids: Collection[UUID], *, encoder: str) -> None:
         """The points of these photos are durable and carry the recorded facts."""
         with session_scope(self._sessions) as session:
+            note_changes(session, ids, seen_by=[encoder])
             session.execute(_advance(ids, PhotoState.INDEXED))
 
     def mark_pending(self, ids: Collection[UUID], *, encoder: str) -> None:

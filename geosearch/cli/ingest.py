@@ -126,21 +126,6 @@ def retry(failed: bool, no_wait: bool, as_json: bool) -> int:
     return 1 if report.failed else 0
 
 
-@click.command()
-@json_option
-def reindex(as_json: bool) -> int:
-    """Fill the index of the encoder in use with the photos that it lacks.
-
-    After another encoder was chosen or activated: each has an index of its own. The old one stays.
-    """
-    from geosearch.client import GeoSearch
-
-    with GeoSearch() as geosearch, ingest_progress(tuple) as progress:
-        report = geosearch.reindex(progress=progress)
-    _show(report, as_json=as_json)
-    return 1 if report.failed else 0
-
-
 def _by_workers(
     send: Callable[[Producer], Sent],
     *,

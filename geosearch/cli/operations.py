@@ -72,8 +72,8 @@ def _orphans(services: Services) -> list[Orphan]:
         return []
     found = orphans(
         services.collections(),
-        recorded=services.catalogue.embedded_counts(),
-        current=str(services.embedder.identity),
+        recorded=[index.encoder for index in services.indexes.all()],
+        current=services.index.identity,
     )
     return found + [
         Orphan(path.name, "whoever made it died while making it")

@@ -112,6 +112,22 @@ def drawing_progress() -> Iterator[Callable[[int, int], None] | None]:
 
 
 @contextmanager
+def counting_progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar for work that tells (done, total), while stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeLeft())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
 def asking_progress() -> Iterator[Callable[[int, int], None] | None]:
     """A bar for questions that are asked, while stderr is a terminal."""
     if not sys.stderr.isatty():

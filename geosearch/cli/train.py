@@ -161,7 +161,7 @@ def train(
     )
     with Services(settings) as services, _counting() as progress:
         data = TrainingData(
-            services.embedder,
+            services.opener.load(services.opener.wanted),
             services.gazetteer.lookup,
             settings.home / "features",
             batch_size=settings.batch_size,

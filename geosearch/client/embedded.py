@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from geosearch import criteria, retrieval
+from geosearch.client import reindexing
 from geosearch.client.arguments import Place, as_paths, coordinate_of, photo_sources
 from geosearch.client.locating import Locators
 from geosearch.client.prediction import Predictor
@@ -21,9 +22,10 @@ from geosearch.criteria import PathLike, When
 from geosearch.errors import ConfigError
 from geosearch.ingest.folders import scan
 from geosearch.ingest.sources import BadSource, PhotoSource, is_settled
-from geosearch.records import IngestReport, Step
+from geosearch.records import IngestReport, ReindexReport, Step
 from geosearch.results import FoundPhotos, LocatedPhoto
 from geosearch.services import Services
+from geosearch.serving.opened import OpenIndex
 from geosearch.settings import load_settings
 from geosearch.store.filters import (
     Author,
@@ -98,19 +100,47 @@ class GeoSearch(Closing):
             "manifest": None if manifest is None else str(manifest),
             "dataset": dataset,
         }
-        return self.services.pipeline.run(
-            sources, inputs=inputs, dry_run=dry_run, progress=progress
-        )
+        with self.services.taking_in() as pipeline:
+            return pipeline.run(sources, inputs=inputs, dry_run=dry_run, progress=progress)
 
     def retry(
         self, *, failed: bool = False, progress: Callable[[IngestReport], None] | None = None
     ) -> IngestReport:
         """Take in again what was interrupted, and with `failed` also what failed."""
-        return self.services.pipeline.retry(failed=failed, progress=progress)
+        with self.services.taking_in() as pipeline:
+            return pipeline.retry(failed=failed, progress=progress)
 
-    def reindex(self, *, progress: Callable[[IngestReport], None] | None = None) -> IngestReport:
-        """Fill the index of the encoder in use with the photos that it lacks."""
-        return self.services.pipeline.reindex(progress=progress)
+    def reindex(
+        self,
+        *,
+        encoder: str | None = None,
+        switch: bool = True,
+        leave_out_unreadable: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> ReindexReport:
+        """Fill the index of another encoder beside the one in use, then search with that one.
+
+        Searches and ingests go on meanwhile, also in other threads of this process. Killed at any
+        moment, the same call goes on.
+
+        Args:
+            encoder: trained heads or an index, by name or the beginning of one; None for the
+                encoder that is chosen by `geosearch encoders activate` and the settings.
+            switch: make it the index in use at the end.
+            leave_out_unreadable: switch also if photos cannot be read any more.
+            progress: told photos done and to do.
+
+        Raises:
+            ConfigError: no such encoder.
+            CatalogueError: another process fills the same index.
+        """
+        return reindexing.reindex(
+            self.services,
+            encoder=encoder,
+            switch=switch,
+            leave_out_unreadable=leave_out_unreadable,
+            progress=progress,
+        )
 
     def search(
         self,
@@ -172,7 +202,7 @@ class GeoSearch(Closing):
             None if author is None else Author(author),
         )
         separation_km = retrieval.SEPARATION_KM if diverse else None
-        query = fused_query(self.services, image, like, text, at, weights)
+        query = fused_query(image, like, text, at, weights)
         if query is None:
             return FoundPhotos.of(
                 retrieval.list_newest(
@@ -183,18 +213,18 @@ class GeoSearch(Closing):
                     center=center,
                 )
             )
-        self._warn_of_missing_photos()
-        return FoundPhotos.of(
-            retrieval.find_similar(
-                self.services.store,
+        with self.services.borrowed_index() as index:
+            self._warn_of_missing_photos(index)
+            found = retrieval.find_similar(
+                index.store,
                 self.services.catalogue,
-                query,
+                query(index),
                 where=where,
                 limit=k,
                 separation_km=separation_km,
                 center=center,
             )
-        )
+        return FoundPhotos.of(replace(found, encoder=index.identity))
 
     def locate(
         self,
@@ -245,7 +275,8 @@ class GeoSearch(Closing):
         Raises:
             ConfigError: a model cannot be asked; before the first source is looked at.
         """
-        yield from self._predictor(where, wishes).predict_all(sources)
+        with self.services.borrowed_index() as index:
+            yield from self._predictor(index, where, wishes).predict_all(sources)
 
     def locate_bytes(
         self,
@@ -272,15 +303,16 @@ class GeoSearch(Closing):
         Raises:
             ConfigError: a model cannot be asked.
         """
-        predictor = self._predictor(where, LmmWishes(model, no_lmm, hint))
-        return predictor.begin(data, name, on_step)()
+        with self.services.borrowed_index() as index:
+            predictor = self._predictor(index, where, LmmWishes(model, no_lmm, hint))
+            return predictor.begin(data, name, on_step)()
 
-    def _predictor(self, where: Filter | None, wishes: LmmWishes) -> Predictor:
+    def _predictor(self, index: OpenIndex, where: Filter | None, wishes: LmmWishes) -> Predictor:
         adviser = self._reasoners.of(wishes)
-        self._warn_of_missing_photos()
+        self._warn_of_missing_photos(index)
         return Predictor(
-            self.services.embedder,
-            self._locators.locator(where),
+            index.embedder,
+            self._locators.locator(index, where),
             adviser,
             area=None if adviser is None else self._reasoners.area(where),
             hint=wishes.hint,
@@ -338,8 +370,8 @@ class GeoSearch(Closing):
             ],
         }
 
-    def _warn_of_missing_photos(self) -> None:
-        """Say so when the index of this encoder is not yet filled, as after activating another.
+    def _warn_of_missing_photos(self, index: OpenIndex) -> None:
+        """Say so when the index lacks photos, as those that could not be read when it was filled.
 
         Once for each client: counting the catalogue is no part of a search.
         """
@@ -347,7 +379,7 @@ class GeoSearch(Closing):
             return
         self._is_index_compared = True
         indexed = self.services.catalogue.counts()["indexed"]
-        found = self.services.store.count()
+        found = index.store.count()
         if found < indexed:
             logger.warning(
                 "%d of %d photos are not in the index of this encoder; run: geosearch reindex",

@@ -18,6 +18,7 @@ from geosearch.localization.pool import Pointer
 from geosearch.localization.ranking import CELL_DEG, GalleryPrior
 from geosearch.records import PhotoFact
 from geosearch.services import Services
+from geosearch.serving.opened import OpenIndex
 from geosearch.store import planning
 from geosearch.store.base import Hit
 from geosearch.store.filters import Filter
@@ -35,11 +36,13 @@ class Survey:
     """What a locator knows of the index as a whole; takes longer than to locate a photo.
 
     Args:
+        encoder: whose index.
         photos: how many there were.
         background: how alike unrelated ones are, None when that is not known.
         prior: how many lie where, None without a re-ranker, which alone asks for it.
     """
 
+    encoder: str
     photos: int
     background: float | None
     prior: GalleryPrior | None
@@ -48,7 +51,7 @@ class Survey:
 class Locators:
     """Locators over one collection; safe for threads. The index is looked at once, not each time.
 
-    It is looked at again after it has grown or shrunk by a twentieth.
+    It is looked at again after it has grown or shrunk by a twentieth, and when it is another one.
     """
 
     def __init__(self, services: Services) -> None:
@@ -56,27 +59,31 @@ class Locators:
         self._lock = threading.Lock()
         self._survey: Survey | None = None
 
-    def locator(self, where: Filter | None = None) -> Locator:
+    def locator(self, index: OpenIndex, where: Filter | None = None) -> Locator:
         """As `locator_of`, which it is quicker than."""
         with self._lock:  # requests that come together wait for one look
-            photos, known = self._services.store.count(), self._survey
-            if known is None or abs(photos - known.photos) > GROWTH * known.photos:
-                known = self._survey = survey(self._services)
-        return locator_of(self._services, where, known)
+            photos, known = index.store.count(), self._survey
+            if (
+                known is None
+                or known.encoder != index.identity
+                or abs(photos - known.photos) > GROWTH * known.photos
+            ):
+                known = self._survey = survey(self._services, index)
+        return locator_of(self._services, index, where, known)
 
 
-def survey(services: Services) -> Survey:
+def survey(services: Services, index: OpenIndex) -> Survey:
     """Look at the index as a whole."""
     prior = None
-    if services.reranker is not None:
+    if index.reranker is not None:
         prior = GalleryPrior(services.catalogue.occupied_cells(CELL_DEG))
-    return Survey(services.store.count(), background_of(services.store), prior)
+    return Survey(index.identity, index.store.count(), background_of(index.store), prior)
 
 
 def locator_of(
-    services: Services, where: Filter | None = None, known: Survey | None = None
+    services: Services, index: OpenIndex, where: Filter | None = None, known: Survey | None = None
 ) -> Locator:
-    """What locates photos by the index of the encoder in use.
+    """What locates photos by one index, which stays open as long as the locator is used.
 
     With a filter only photos that match it speak, and the GPS gallery, which is not filtered, is
     left out. Without `known` the index is looked at.
@@ -85,19 +92,19 @@ def locator_of(
         ConfigError: the re-ranker in the home is of another encoder or version.
         InvalidInput: it is damaged.
     """
-    reranker = services.reranker
-    known = known if known is not None else survey(services)
+    reranker = index.reranker
+    known = known if known is not None else survey(services, index)
 
     def neighbors(query: NDArray[np.float32], limit: int) -> list[Neighbor]:
-        found = planning.search(services.store, query, where, limit)
+        found = planning.search(index.store, query, where, limit)
         return [Neighbor(sketch(hit), hit.score) for hit in found.hits]
 
     def farthest(query: NDArray[np.float32], limit: int) -> list[Neighbor]:
-        found = planning.search(services.store, -query, where, limit)
+        found = planning.search(index.store, -query, where, limit)
         return [Neighbor(sketch(hit), -hit.score) for hit in found.hits]
 
     def pointers(query: NDArray[np.float32]) -> Sequence[Pointer]:
-        gallery = services.gps_gallery
+        gallery = index.gps_gallery
         block = query[2 * len(query) // 3 :]
         if gallery is None or where is not None or not block.any():
             return ()
@@ -115,7 +122,7 @@ def locator_of(
     return Locator(
         neighbors,
         place_name,
-        encoder=str(services.embedder.identity),
+        encoder=index.identity,
         background=known.background,
         reranker=reranker,
         sources=MoreSources(pointers, farthest, known.prior, complete),

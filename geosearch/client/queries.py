@@ -12,43 +12,47 @@ from numpy.typing import NDArray
 from geosearch.client.arguments import Place, coordinate_of, image_bytes
 from geosearch.criteria import PathLike
 from geosearch.errors import ConfigError, InvalidInput
-from geosearch.services import Services
+from geosearch.serving.opened import OpenIndex
 
 Vector = NDArray[np.float32]
 
 
 def fused_query(
-    services: Services,
     image: PathLike | bytes | None,
     like: UUID | str | None,
     text: str | None,
     at: Place | None,
     weights: Mapping[str, float] | None,
-) -> Vector | None:
-    """The weighted sum of what is asked for (dim,); None when only filters are given.
+) -> Callable[[OpenIndex], Vector] | None:
+    """What makes the weighted sum of what is asked for (dim,); None when only filters are given.
+
+    It is made for one index, by the encoder of that index, and may raise InvalidInput there.
 
     Raises:
         ConfigError: weights or parts that do not go together.
-        InvalidInput: an image or an id that cannot be used.
     """
     if image is not None and like is not None:
         raise ConfigError("give an image or the id of one (like), not both")
     if text is not None and not text.strip():
         raise ConfigError("the text to search for is empty; say what the photos show")
-    parts: dict[str, Callable[[], Vector]] = {}
+    parts: dict[str, Callable[[OpenIndex], Vector]] = {}
     if image is not None:
-        parts["image"] = lambda: services.embedder.embed(image_bytes(image))
+        parts["image"] = lambda index: index.embedder.embed(image_bytes(image))
     if like is not None:
-        parts["image"] = lambda: _stored_vector(services, like)
+        parts["image"] = lambda index: _stored_vector(index, like)
     if text is not None:
-        parts["text"] = lambda: services.embedder.encode_texts([text])[0]
+        parts["text"] = lambda index: index.embedder.encode_texts([text])[0]
     if at is not None:
-        parts["gps"] = lambda: services.embedder.encode_locations([coordinate_of(at)])[0]
+        parts["gps"] = lambda index: index.embedder.encode_locations([coordinate_of(at)])[0]
     counted = _counted(parts, dict(weights or {}))
     if not parts:
         return None
-    asked = [counted[name] * make() for name, make in parts.items() if counted[name]]
-    query: Vector = np.sum(asked, axis=0, dtype=np.float32)
+
+    def query(index: OpenIndex) -> Vector:
+        asked = [counted[name] * make(index) for name, make in parts.items() if counted[name]]
+        fused: Vector = np.sum(asked, axis=0, dtype=np.float32)
+        return fused
+
     return query
 
 
@@ -68,12 +72,12 @@ def _counted(parts: Mapping[str, object], weights: Mapping[str, float]) -> dict[
     return counted
 
 
-def _stored_vector(services: Services, photo: UUID | str) -> Vector:
+def _stored_vector(index: OpenIndex, photo: UUID | str) -> Vector:
     try:
         wanted = photo if isinstance(photo, UUID) else UUID(photo)
     except ValueError:
         raise InvalidInput(f"{str(photo)[:60]!r} is not the id of a photo") from None
-    found = services.store.vectors([wanted])
+    found = index.store.vectors([wanted])
     if wanted not in found:
         raise InvalidInput(f"the photo {wanted} is not in the index of this encoder")
     return found[wanted]

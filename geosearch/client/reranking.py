@@ -65,7 +65,7 @@ def train_reranker_of(
     )
     path = reranker_path(services.settings.home, identity)
     save_reranker(reranker, path)
-    services.__dict__.pop("reranker", None)  # the next locate reads the new one
+    services.index.forget_reranker()  # the next locate reads the new one
     return reranker, path
 
 
@@ -92,7 +92,7 @@ def from_index(
     while some := list(itertools.islice(remaining, 500)):
         stored |= services.store.vectors([hit.id for hit in some])
     fused = np.stack([stored[hit.id] for hit in chosen])
-    gallery = services.gps_gallery
+    gallery = services.index.gps_gallery
 
     def pointers(vector: NDArray[np.float32]) -> Sequence[Pointer]:
         if gallery is None:

@@ -70,6 +70,7 @@ def search_result_to_dict(result: SearchResult) -> dict[str, JsonValue]:
         ],
         "matched": result.matched,
         "plan": result.plan,
+        "encoder": result.encoder,
         "seconds": result.seconds,
     }
 

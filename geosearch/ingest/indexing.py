@@ -127,7 +127,7 @@ class Indexer:
         points = []
         written = []
         for (work, _), vector in zip(batch, vectors, strict=True):
-            if _is_usable(vector):
+            if is_usable(vector):
                 points.append(VectorPoint(work.draft.id, vector, payload_of(work.draft)))
                 written.append(work)
             else:
@@ -165,7 +165,7 @@ class Indexer:
         self._parts.store.flush()
         ids = agreed(self._parts, {i: payload_of(work.draft) for i, work in confirmed.items()})
         with timing(self._observer, "mark", len(ids)):
-            self._parts.catalogue.mark_indexed(ids)
+            self._parts.catalogue.mark_indexed(ids, encoder=self._parts.identity)
         self._observer.settled([Settled(work.uri, work.outcome) for work in confirmed.values()])
 
     def _finish(self) -> None:
@@ -211,5 +211,6 @@ def payload_of(photo: PhotoDraft) -> PointPayload:
     )
 
 
-def _is_usable(vector: NDArray[np.float32]) -> bool:
+def is_usable(vector: NDArray[np.float32]) -> bool:
+    """Whether a store takes a vector: finite, and not zero."""
     return bool(np.isfinite(vector).all() and np.any(vector))

@@ -23,10 +23,7 @@ from geosearch.ingest.parts import (
     NoObserver,
     Observer,
     Parts,
-    PhotoEncoder,
-    PipelineOptions,
     Pixels,
-    PlaceLookup,
     Settled,
     timing,
 )
@@ -34,7 +31,6 @@ from geosearch.ingest.reader import PhotoReader
 from geosearch.ingest.recording import Decided, Recorder
 from geosearch.ingest.sources import BadSource, PhotoSource, SourceUnreadable, path_of
 from geosearch.records import IngestError, IngestReport, PhotoState
-from geosearch.store.base import VectorStore
 
 Progress = Callable[[IngestReport], None]
 
@@ -46,26 +42,11 @@ class Pipeline:
     """Takes photos in; one run at a time.
 
     Args:
-        catalogue: the record.
-        store: the index of `identity`.
-        encoder: makes the vectors.
-        identity: the encoder identity as text.
-        places: names of coordinates, None where there is no place near.
-        options: sizes and limits.
+        parts: engines, encoder, sizes and limits.
     """
 
-    def __init__(
-        self,
-        catalogue: Catalogue,
-        store: VectorStore,
-        encoder: PhotoEncoder,
-        *,
-        identity: str,
-        places: PlaceLookup,
-        options: PipelineOptions | None = None,
-    ) -> None:
-        options = options or PipelineOptions()
-        self._parts = Parts(catalogue, store, encoder, identity, places, options)
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
 
     def run(
         self,
@@ -128,18 +109,6 @@ class Pipeline:
             progress=progress,
         )
 
-    def reindex(self, *, progress: Progress | None = None) -> IngestReport:
-        """Take in what the catalogue holds and the index of this encoder does not."""
-        catalogue, identity = self._parts.catalogue, self._parts.identity
-
-        def missing() -> Iterator[PhotoSource]:
-            after: UUID | None = None
-            while photos := catalogue.not_embedded(encoder=identity, after=after):
-                after = photos[-1].id
-                yield from (PhotoSource(photo.uri, path_of(photo.uri)) for photo in photos)
-
-        return self.run(missing(), inputs={"reindex": identity}, progress=progress)
-
     def settle(self) -> None:
         """Mend what a killed run left between catalogue and index."""
         parts = self._parts
@@ -149,7 +118,7 @@ class Pipeline:
             if written:
                 parts.store.set_payload(written)
                 parts.store.flush()
-                parts.catalogue.mark_indexed(agreed(parts, written))
+                parts.catalogue.mark_indexed(agreed(parts, written), encoder=parts.identity)
             lost = {photo.id for photo in photos} - present
             if lost:
                 parts.catalogue.mark_pending(lost, encoder=parts.identity)

@@ -180,7 +180,7 @@ class Reconciler:
         self._catalogue.mark_embedded(payloads, encoder=self._encoder)
         self._store.set_payload(payloads)
         self._store.flush()
-        self._catalogue.mark_indexed(payloads)
+        self._catalogue.mark_indexed(payloads, encoder=self._encoder)
 
 
 def expected_payload(row: AuditRow) -> PointPayload | None:
@@ -210,10 +210,10 @@ def classify(row: AuditRow | None, payload: PointPayload | None) -> Difference |
         return Difference.UNRECORDED
     if row.state is not PhotoState.INDEXED:
         return Difference.UNCONFIRMED
-    return None if _same_facts(payload, expected) else Difference.STALE
+    return None if same_facts(payload, expected) else Difference.STALE
 
 
-def _same_facts(one: PointPayload, other: PointPayload) -> bool:
+def same_facts(one: PointPayload, other: PointPayload) -> bool:
     """Whether two payloads say the same; a server may round a coordinate's last digit."""
     here, there = one.coordinate, other.coordinate
     is_near = abs(here.lat - there.lat) < SAME_PLACE_DEG and abs(here.lon - there.lon) < (

@@ -124,6 +124,12 @@ class VectorStore(Protocol):
     def optimize(self) -> None:
         """Build what searches need to be fast; a no-op where the engine does so by itself."""
 
+    def build_apart(self) -> None:
+        """As `optimize`, but other threads of this process go on; nobody may use the store then."""
+
+    def take_alias(self) -> None:
+        """Be what the alias points to; nothing to do where the catalogue alone says so."""
+
     def close(self) -> None:
         """Flush and let go of files and connections; harmless when called twice."""
 

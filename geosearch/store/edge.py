@@ -19,6 +19,7 @@ import qdrant_edge as edge
 from numpy.typing import NDArray
 
 from geosearch.errors import HomeLocked, StorageFull, StoreError
+from geosearch.store import building
 from geosearch.store.base import (
     INT8_QUANTILE,
     OVERSAMPLING,
@@ -196,6 +197,21 @@ class EdgeStore:
         self._require_room("optimize", self.count() * self._point_bytes)  # a copy beside the old
         with _translated("optimize", self.directory):
             self._shard.optimize()
+
+    def build_apart(self) -> None:
+        """Build the graph in a process of its own, because the engine holds Python's lock here."""
+        self._require_room("optimize", self.count() * self._point_bytes)
+        with _translated("close", self.directory):
+            self._shard.flush()
+            self._shard.close()
+        try:
+            building.build_apart(self.directory, dim=self.dim, identity=self.identity)
+        finally:
+            with _translated("open", self.directory):
+                self._shard = edge.EdgeShard.load(str(self.directory / _SHARD))
+
+    def take_alias(self) -> None:
+        """Nothing to do: one process has the directory, and the catalogue says which is in use."""
 
     def close(self) -> None:
         """Flush and let go of the directory; harmless when called twice."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from geosearch.store.manifest import MANIFEST
+from geosearch.store.manifest import MANIFEST, os_error
 
 PREFIX = "geosearch-"
 """Every collection of ours begins so."""
@@ -35,6 +36,22 @@ def local_collections(root: Path) -> list[StoredCollection]:
 def abandoned_directories(root: Path) -> list[Path]:
     """What processes that died while they made a collection left behind."""
     return sorted(root.glob(".*.new-*")) if root.is_dir() else []
+
+
+def drop_local_collection(root: Path, name: str) -> None:
+    """Delete a collection; interrupted, what is left counts as abandoned.
+
+    Raises:
+        StoreError: it cannot be deleted.
+    """
+    path, doomed = root / name, root / f".{name}.new-dropped"
+    try:
+        shutil.rmtree(doomed, ignore_errors=True)
+        if path.is_dir():
+            path.rename(doomed)
+            shutil.rmtree(doomed)
+    except OSError as error:
+        raise os_error("delete", path, error) from error
 
 
 def _described(name: str, manifest: Path) -> StoredCollection:

@@ -34,6 +34,12 @@ from geosearch.store.filters import Filter, to_qdrant
 from geosearch.store.inventory import PREFIX, StoredCollection
 from geosearch.store.payload import INDEXED_FIELDS, from_stored, to_stored
 
+ALIAS = "geosearch"
+"""Name under which other programs find the collection in use.
+
+Ours ask for it by its own name: a vector and what it is compared with must be of one encoder.
+"""
+
 _SCHEMAS = {
     "geo": models.PayloadSchemaType.GEO,
     "datetime": models.PayloadSchemaType.DATETIME,
@@ -211,6 +217,21 @@ class ServerStore:
     def optimize(self) -> None:
         """Nothing to do: a server builds its graph in the background."""
 
+    def build_apart(self) -> None:
+        """Nothing to do: a server builds its graph in the background."""
+
+    def take_alias(self) -> None:
+        """Have the alias point here, in one call with its leaving the collection before."""
+        delete = models.DeleteAlias(alias_name=ALIAS)
+        create = models.CreateAlias(collection_name=self.collection, alias_name=ALIAS)
+        with self._request("point the alias to"):
+            self._client.update_collection_aliases(
+                [
+                    models.DeleteAliasOperation(delete_alias=delete),
+                    models.CreateAliasOperation(create_alias=create),
+                ]
+            )
+
     def close(self) -> None:
         """Let go of the connection; harmless when called twice."""
         if not self._is_closed:
@@ -312,6 +333,16 @@ def server_collections(client: QdrantClient) -> list[StoredCollection]:
                     else StoredCollection(described.name, None)
                 )
     return sorted(found, key=lambda collection: collection.name)
+
+
+def drop_server_collection(client: QdrantClient, name: str) -> None:
+    """Delete a collection; none by that name is fine.
+
+    Raises:
+        StoreError: the server refuses.
+    """
+    with _translated(f"delete collection '{name}'"):
+        client.delete_collection(name)
 
 
 @contextmanager

@@ -185,7 +185,9 @@ def test_the_server_says_how_it_is(api: httpx.Client) -> None:
     assert api.get("/readyz").text == "ready\n"
     assert api.get("/v1/stats").json()["photos"]["indexed"] == 12
     encoders = api.get("/v1/encoders").json()
-    assert encoders["encoders"] == [{"identity": encoders["active"], "photos": 12}]
+    assert encoders["encoders"] == [
+        {"identity": encoders["active"], "state": "active", "photos": 12}
+    ]
     assert 'geosearch_photos{state="indexed"} 12' in api.get("/metrics").text
 
 

@@ -66,16 +66,32 @@ def test_an_encoder_is_trained_shown_activated_used_and_dropped(
     assert "another encoder" in err
     monkeypatch.setenv("GEOSEARCH_ENCODER", "lite")
     answer("encoders", "activate", output)
-    code, out, err = run("search", "--image", folder / "lund-0.jpg", "--json")
-    assert json.loads(out)["hits"] == []
-    assert answer("reindex")["indexed"] == 12
+    before = answer("search", "--image", folder / "lund-0.jpg", "-k", 12)
+    assert len(before["hits"]) == 12
+    report = answer("reindex", "--no-switch")
+    assert (report["indexed"], report["switched"]) == (12, False)
+    listed = answer("encoders")
+    assert [row["name"] for row in listed["encoders"]] == [checkpoint.name]
+    states = [(i["state"], i["photos"], i["heads"], i["wanted"]) for i in listed["indexes"]]
+    assert states == [("active", 12, None, False), ("filling", 12, checkpoint.name, True)]
+    _, out, _ = run("encoders")
+    assert f"index {listed['indexes'][0]['id']}  active   12 photos" in out
+    report = answer("reindex")
+    assert (report["switched"], report["previous"]) == (True, before["encoder"])
+    assert answer("reindex")["scanned"] == 0
     found = answer("search", "--at", "55.7,13.2", "-k", 12)
     assert len(found["hits"]) == 12
     assert len(answer("search", "--text", "a street in Lund", "-k", 3)["hits"]) == 3
 
     code, _, err = run("encoders", "drop", checkpoint.name)
     assert code == 2
-    assert "active" in err
+    assert "in use" in err
     answer("encoders", "activate", "none")
-    answer("encoders", "drop", checkpoint.name)
+    code, _, err = run("encoders", "drop", checkpoint.name)
+    assert code == 2
+    assert "in use" in err
+    assert answer("reindex", "--encoder", "none")["encoder"] == before["encoder"]
+    dropped = answer("encoders", "drop", checkpoint.name)
+    assert (len(dropped["indexes"]), dropped["heads"]) == (1, checkpoint.name)
+    assert [index["state"] for index in answer("encoders")["indexes"]] == ["active"]
     assert len(answer("search", "--image", folder / "lund-0.jpg", "-k", 12)["hits"]) == 12

@@ -28,8 +28,9 @@ class Watched:
 @pytest.fixture
 def watched(geosearch: GeoSearch, folder: Path) -> Watched:
     geosearch.ingest(folder)
-    geosearch.services.store = Watched(geosearch.services.store)  # type: ignore[assignment]
-    return geosearch.services.store  # type: ignore[return-value]
+    index = geosearch.services.index
+    index.store = Watched(index.store)  # type: ignore[assignment]
+    return index.store  # type: ignore[return-value]
 
 
 def test_the_index_as_a_whole_is_looked_at_once_for_many_photos(
@@ -47,7 +48,6 @@ def test_it_is_looked_at_again_after_it_has_grown(
 ) -> None:
     geosearch.locate_bytes(make_jpeg(1), name="a")
     (tmp_path / "new.jpg").write_bytes(make_jpeg(50, gps=(5.0, 5.0)))
-    del geosearch.services.pipeline  # it knows the store that is not counted
     geosearch.ingest(tmp_path / "new.jpg")
     geosearch.locate_bytes(make_jpeg(1), name="b")
     assert watched.looks == 2

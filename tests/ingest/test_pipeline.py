@@ -18,7 +18,6 @@ from geosearch.geo import Coordinate
 from geosearch.ingest import sources
 from geosearch.ingest.sources import path_of
 from geosearch.records import IngestReport, LabelSource, photo_id
-from geosearch.services import Services
 from geosearch.store.base import VectorPoint
 
 MakeJpeg = Callable[..., bytes]
@@ -299,34 +298,6 @@ def test_runs_are_recorded_with_their_counts(
         engine, "SELECT encoder, indexed, finished_at IS NOT NULL FROM ingest_run"
     )
     assert (encoder, indexed, finished) == ("color-grid|1|none|grid-4|none|none", 12, True)
-
-
-def test_another_encoder_has_an_index_of_its_own(services: Services, folder: Path) -> None:
-    first = GeoSearch(services)
-    first.ingest(folder)
-    other = Services(services.settings, load_embedder=lambda _: ColorGridEmbedder("2"))
-    services.close()  # the home is free again
-    with other:
-        second = GeoSearch(other)
-        assert _counts(second.ingest(folder)) == {"indexed": 12}
-        assert sorted(second.status()["index"].values()) == [12, 12]
-        _assert_catalogue_and_index_agree(second)
-
-
-def test_reindex_fills_the_index_of_another_encoder_and_a_search_before_says_so(
-    services: Services, folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    GeoSearch(services).ingest(folder)
-    other = Services(services.settings, load_embedder=lambda _: ColorGridEmbedder("2"))
-    services.close()
-    with other:
-        second = GeoSearch(other)
-        assert second.search(image=folder / "lund-0.jpg").hits == ()
-        assert "12 of 12 photos are not in the index" in caplog.text
-        assert _counts(second.reindex()) == {"indexed": 12}
-        assert _counts(second.reindex()) == {}
-        assert len(second.search(image=folder / "lund-0.jpg", k=12).hits) == 12
-        _assert_catalogue_and_index_agree(second)
 
 
 def test_a_full_disk_stops_the_run_and_the_same_call_finishes_it(

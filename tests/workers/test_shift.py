@@ -185,6 +185,12 @@ def test_what_a_worker_is_not_set_up_for_is_left_to_others_and_blames_no_photo(
     assert _outcomes(engine) == [(None, None, 0)] * 3
 
 
+def test_a_run_from_before_the_switch_to_another_index_is_worked_on(engine: Engine) -> None:
+    ids = _send(engine, 2, encoder="lite")
+    _shift(engine, FakePipeline(_indexed), Watched(), former=["lite"]).do(ids)
+    assert Intake(engine).counts() == {"waiting": 0, "parked": 0, "finished": 2}
+
+
 def test_a_run_for_another_encoder_is_left_alone(
     engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:

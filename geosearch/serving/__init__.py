@@ -1,0 +1,1 @@
+"""The index that searches use: encoder and vectors opened together, exchanged while in use."""
