@@ -25,6 +25,10 @@ Progress = Callable[[int, int], None]
 """Told (questions asked, questions in all)."""
 
 
+PLACE_DECIMALS = (3, 2, 1)
+"""Decimals of a degree that places are told apart by: some 100 m, 1 km, 10 km."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingGallery:
     """Labelled photos in memory.
@@ -66,14 +70,22 @@ class Questions:
 
 
 def place_numbers(gallery: TrainingGallery) -> NDArray[np.int64]:
-    """A number (n,) for each photo's spot of some 100 m: views of one spot share theirs."""
-    spots = [
-        (round(one.coordinate.lat, 3), round(one.coordinate.lon, 3))
-        for one in gallery.photos
-        if one.coordinate is not None
-    ]
-    _, index = np.unique(np.array(spots), axis=0, return_inverse=True)
-    return np.asarray(index, dtype=np.int64).ravel()
+    """A number (n,) for each photo's place: those of one place share theirs.
+
+    A place is a spot of some 100 m where half of the photos or more share theirs with another, else
+    a kilometre, else a town of some 10 km.
+    """
+    degrees = np.array(
+        [(p.lat, p.lon) for one in gallery.photos if (p := one.coordinate) is not None]
+    )
+    for decimals in PLACE_DECIMALS:
+        _, index, count = np.unique(
+            np.round(degrees, decimals), axis=0, return_inverse=True, return_counts=True
+        )
+        index = np.asarray(index, dtype=np.int64).ravel()
+        if (count[index] > 1).mean() >= 0.5:
+            break
+    return index
 
 
 def ask(

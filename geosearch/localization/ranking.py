@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geosearch.geo import Coordinate
-from geosearch.localization.pool import CHANNELS, FUSED, Pool
+from geosearch.localization.pool import CHANNELS, FUSED, LEARNED, Pool
 
 RADII_KM = (1.0, 25.0, 200.0, 750.0)
 """Street, city, region, country: support is counted within each."""
 
 Prior: TypeAlias = Callable[[Sequence[Coordinate]], NDArray[np.float64]]
-"""How many of 10,000 photos of the gallery lie around each coordinate (n,)."""
+"""How many photos of the gallery lie around each coordinate (n,)."""
 
 CELL_DEG = 0.25
 """Photos are counted in cells of so many degrees and the eight around: some 40 km each way."""
@@ -33,7 +33,15 @@ _PER_CHANNEL = (
 )
 CITY_KM = 25.0
 _OF_THE_PLACE = ("log_photos", "log_authors", "leading_channels", "country_share", "log_prior")
-_OF_THE_QUERY = ("top_score", "score_range", "first_gap", "log_half_spread", "lead_of_places")
+_OF_THE_QUERY = (
+    "top_score",
+    "score_range",
+    "first_gap",
+    "log_half_spread",
+    "lead_of_places",
+    f"{FUSED}_stands_out",
+    f"{LEARNED}_stands_out",
+)
 FEATURES = (
     *(f"{channel}_{name}" for channel in CHANNELS for name in _PER_CHANNEL),
     *_OF_THE_PLACE,
@@ -52,20 +60,15 @@ class GalleryPrior:
     def __init__(self, counts: Iterable[tuple[int, int, int]]) -> None:
         self._counts = {(row, column): count for row, column, count in counts}
         self._without: Mapping[tuple[int, int], int] = {}
-        self._total = max(1, sum(self._counts.values()))
 
     def without(self, cells: Mapping[tuple[int, int], int]) -> GalleryPrior:
-        """The same gallery less so many photos of some cells.
-
-        They still count in the whole of which these are parts: a smaller whole would lift every
-        other place, and so tell a re-ranker in training that the right one is not there.
-        """
+        """The same gallery less so many photos of some cells."""
         other = GalleryPrior(())
-        other._counts, other._without, other._total = self._counts, cells, self._total
+        other._counts, other._without = self._counts, cells
         return other
 
     def __call__(self, coordinates: Sequence[Coordinate]) -> NDArray[np.float64]:
-        """How many of 10,000 photos lie in the cells around each coordinate (n,)."""
+        """How many photos lie in the cells around each coordinate (n,)."""
         found = np.zeros(len(coordinates))
         width = round(360.0 / CELL_DEG)
         for at, one in enumerate(coordinates):
@@ -73,7 +76,7 @@ class GalleryPrior:
             for cell in ((row + i, column + j) for i in (-1, 0, 1) for j in (-1, 0, 1)):
                 turned = (cell[0], (cell[1] + width // 2) % width - width // 2)
                 found[at] += self._counts.get(turned, 0) - self._without.get(turned, 0)
-        return found * (10_000.0 / self._total)
+        return found
 
 
 def cell_of(lat: float, lon: float) -> tuple[int, int]:
@@ -88,8 +91,9 @@ def place_features(pool: Pool, *, prior: Prior | None = None) -> NDArray[np.floa
     range (0 is the best, -1 the last), the logarithm of its rank among all and among the places
     within 25 km, and the channel's weight within each of `RADII_KM`; then photos and authors at the
     place, how many channels it leads, the share of the weight that lies in its country, photos of
-    the gallery around it; then what all places of a query share: how good its best hit is and how
-    far the rest stays behind.
+    the gallery around it, against the mean of the pool's places, so that the size of the gallery
+    says nothing; then what all places of a query share: how good its best hit is, how far the rest
+    stays behind, and by how many standard deviations the best hit of a channel exceeds its median.
 
     Args:
         pool: with one voice or more.
@@ -155,7 +159,8 @@ def _of_the_places(
         if countries:
             columns[at, 3] = support[countries[0]]
     if prior is not None:
-        columns[:, 4] = np.log1p(prior([place.coordinate for place in pool.places]))
+        around = np.log1p(prior([place.coordinate for place in pool.places]))
+        columns[:, 4] = around - around.mean()
     return columns
 
 
@@ -176,5 +181,19 @@ def _of_the_query(pool: Pool, table: NDArray[np.float64]) -> NDArray[np.float64]
             (scores[0] - scores[min(1, len(scores) - 1)]) / spread,
             np.log1p(half_km),
             ranked[0],
+            _stands_out(pool, FUSED),
+            _stands_out(pool, LEARNED),
         ]
     )
+
+
+def _stands_out(pool: Pool, name: str) -> float:
+    """The best hit of a channel over its median, in standard deviations; NaN for no such channel.
+
+    What tells best whether the place is in the gallery at all: where it is not, the first hit is
+    one of many.
+    """
+    if name not in pool.scores:
+        return float("nan")
+    scores = pool.scores[name][np.isfinite(pool.scores[name])]
+    return float((scores.max() - np.median(scores)) / max(float(scores.std()), 1e-6))

@@ -1,7 +1,6 @@
 """The learned re-ranker: pool, features, training on held-out blocks, calibration, its file."""
 
 import json
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from geosearch.localization.candidates import Neighbor
 from geosearch.localization.locator import Locator, LocatorSettings, MoreSources, visual_query
 from geosearch.localization.metric import learn_metric
 from geosearch.localization.pool import FUSED, GPS, LEARNED, Pointer, Pool
-from geosearch.localization.questions import TrainingGallery, ask
+from geosearch.localization.questions import TrainingGallery, ask, place_numbers
 from geosearch.localization.ranking import FEATURES, GalleryPrior, cell_of, place_features
 from geosearch.localization.reranker import (
     REACH,
@@ -113,16 +112,19 @@ def test_features_say_gap_rank_support_and_agreement_and_leave_absent_channels_e
     assert best["fused_within_25_km"] + other["fused_within_25_km"] == pytest.approx(1.0)
     assert best["log_photos"] == best["log_authors"] == pytest.approx(np.log(3.0))
     assert best["country_share"] > 0.9
-    assert best["log_prior"] == pytest.approx(np.log(10.0))
-    assert np.isnan([best["gps_gap"], best["learned_within_1_km"]]).all()
+    assert best["log_prior"] == other["log_prior"] == 0.0  # as many photos around both
+    assert best["fused_stands_out"] == pytest.approx(0.1 / np.std([0.9, 0.8, 0.5]))
+    assert np.isnan(
+        [best["gps_gap"], best["learned_within_1_km"], best["learned_stands_out"]]
+    ).all()
 
 
 def test_a_prior_counts_the_cells_around_across_the_antimeridian_and_forgets_hidden_photos():
     counts = [(*cell_of(10.1, 179.9), 6), (*cell_of(10.1, -179.9), 4), (*cell_of(50.0, 0.0), 10)]
     prior = GalleryPrior(counts)
-    assert prior([Coordinate(10.1, -179.95)]).tolist() == [5000.0]
+    assert prior([Coordinate(10.1, -179.95)]).tolist() == [10.0]
     hidden = prior.without({cell_of(50.0, 0.0): 10})
-    assert hidden([Coordinate(10.1, 179.9), Coordinate(50.0, 0.0)]).tolist() == [5000.0, 0.0]
+    assert hidden([Coordinate(10.1, 179.9), Coordinate(50.0, 0.0)]).tolist() == [10.0, 0.0]
 
 
 def test_the_metric_finds_the_right_place_where_plain_cosines_do_not(gallery):
@@ -146,6 +148,19 @@ def test_a_metric_of_one_block_asks_vectors_of_three_blocks_alike(gallery):
     assert metric.query(three) == pytest.approx(np.tile(metric.query(one), 3) / 3**0.5, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("apart_deg", "places"), [(0.0002, 20), (0.004, 20), (0.03, 20), (1.0, 60)]
+)
+def test_the_metric_is_learned_at_the_finest_scale_at_which_photos_have_company(apart_deg, places):
+    photos = tuple(
+        fact(f"{city}-{view}", Coordinate(3.0 * city - 30.0 + apart_deg * (view - 1), 10.0))
+        for city in range(20)
+        for view in range(3)
+    )
+    gallery = TrainingGallery(np.eye(60, dtype=np.float32), None, photos, np.arange(60))
+    assert len(set(place_numbers(gallery).tolist())) == places
+
+
 def test_photos_that_share_no_place_teach_no_metric(gallery):
     assert learn_metric(gallery.vectors, np.arange(len(gallery.photos))) is None
 
@@ -158,24 +173,23 @@ def test_questions_of_the_unknown_kind_find_nothing_of_their_block():
     assert min(nearest_km[1::2]) > 10.0
 
 
-def test_the_prior_of_a_known_place_is_that_of_the_whole_gallery_the_photo_asked_included():
-    gallery = made_up_gallery(cities=40)
-    counts = Counter(cell_of(one.coordinate.lat, one.coordinate.lon) for one in gallery.photos)
-    whole = GalleryPrior((row, column, n) for (row, column), n in counts.items())
-    asked = np.array([0, 5, 100])
-    found = ask(gallery, asked, None, neighbors=500)
+def test_no_prior_tells_which_place_is_right_nor_whether_it_is_in_the_gallery():
+    """Every city has as many photos, the right one, too: the prior has nothing to say."""
+    found = ask(made_up_gallery(cities=40), np.array([0, 5, 100]), None, neighbors=500)
     at_the_truth = found.is_known[found.question] & (found.error_km < 0.5)
-    assert at_the_truth.sum() == len(asked)
-    truths = [gallery.photos[row].coordinate for row in asked]
-    assert found.features[at_the_truth, PRIOR] == pytest.approx(np.log1p(whole(truths)))
+    assert at_the_truth.sum() == 3
+    assert found.features[:, PRIOR] == pytest.approx(0.0, abs=1e-9)
 
 
-def test_no_prior_tells_whether_the_right_place_is_in_the_gallery(gallery):
-    """Every city has as many photos: a prior that varies with the question gives it away."""
-    found = ask(gallery, np.arange(0, len(gallery.photos), 40), None)
-    known = found.is_known[found.question]
-    of_known, of_unknown = np.unique(found.features[known, PRIOR]), found.features[~known, PRIOR]
-    assert set(of_unknown) <= set(of_known)
+def test_a_gallery_that_grows_everywhere_alike_leaves_the_features_of_the_prior_as_they_were():
+    voices = [neighbor(1, LUND, 0.9), neighbor(2, PARIS, 0.8)]
+    small = np.array([30.0, 300.0])
+    tables = [
+        place_features(Pool({FUSED: voices}), prior=lambda where, n=n: n * small)
+        for n in (1.0, 100.0)
+    ]
+    assert tables[0][:, PRIOR] == pytest.approx(tables[1][:, PRIOR], abs=0.05)
+    assert tables[0][1, PRIOR] - tables[0][0, PRIOR] == pytest.approx(np.log(10.0), abs=0.05)
 
 
 def test_features_beyond_what_was_learned_from_are_cut_off(reranker):
