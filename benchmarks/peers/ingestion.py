@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import statistics
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,9 @@ def ingest(contest: Contest) -> dict[str, Any]:
         "lines": [
             line(
                 name, "photos/s", values, against=None if name == OURS else rates[OURS],
-                is_rate=True, dtype=answers[name][0]["dtype"], peak_mb=answers[name][-1]["peak_mb"],
+                is_rate=True,
+                cpu_ms=statistics.median(1000.0 * one["cpu_s"] / size for one in answers[name]),
+                dtype=answers[name][0]["dtype"], peak_mb=answers[name][-1]["peak_mb"],
                 least_cosine=_least_cosine(answers[name][0]["probe"], same),
             )
             for name, values in rates.items()

@@ -45,7 +45,8 @@ def locate(contest: Contest) -> dict[str, Any]:
         "sizes": {"photos": photos, "gallery": gallery},
         "lines": [
             line(name, "ms", values, against=None if name == OURS else times[OURS],
-                 dtype=answers[name][0]["dtype"], peak_mb=answers[name][-1]["peak_mb"])
+                 dtype=answers[name][0]["dtype"], peak_mb=answers[name][-1]["peak_mb"],
+                 cpu_ms=statistics.median(one["cpu_ms"] for one in answers[name]))
             for name, values in times.items()
         ],
         "aims": [aim("≥ 5 times GeoCLIP.predict", ratios(times[GEOCLIP], times[OURS]).median, 5.0)],

@@ -16,7 +16,8 @@ Row = Mapping[str, Any]
 
 _COLUMNS = {
     "places": "places", "share": "kept", "vectors": "vectors", "photos": "photos",
-    "gallery": "gallery", "recall": "recall", "p95": "p95", "ef": "ef", "dtype": "dtype",
+    "gallery": "gallery", "recall": "recall", "p95": "p95", "cpu_ms": "processor", "ef": "ef",
+    "dtype": "dtype",
     "least_cosine": "cosine", "build_s": "built in", "graph_s": "of which graph",
     "resident_mb": "memory", "peak_mb": "peak memory", "disk_mb": "disk",
     "within_1_km": "≤ 1 km", "within_25_km": "≤ 25 km", "within_200_km": "≤ 200 km",
@@ -167,6 +168,8 @@ def _fact(name: str, value: Any, unit: str) -> str:
             return f"{value:.4f}"
         case "vectors" | "photos" | "ef":
             return f"{value:,}"
+        case "cpu_ms":
+            return f"{number(value)} ms"
         case "p95":
             return f"{number(value)} {unit}"
         case "build_s" | "graph_s":

@@ -72,10 +72,15 @@ def filtered(contest: Contest) -> dict[str, Any]:
             if (places, share) == HEADLINE:
                 size["headline"] = ""
             for name, values in times.items():
+                size.pop("cpu_ms", None)
                 if "headline" in size:
                     size["headline"] = (
                         f"{statistics.median(values):.2f} ms at recall {recalls[name]:.3f} "
                         f"({100 * share:g} % kept, {places})"
+                    )
+                if "cpu_ms" in answers[name][0]["rows"][at]:
+                    size["cpu_ms"] = statistics.median(
+                        one["rows"][at]["cpu_ms"] for one in answers[name]
                     )
                 p95 = _p95([one["rows"][at]["ms"] for one in answers[name]])
                 lines.append(
@@ -157,6 +162,8 @@ def _searched(
             "p95": _p95([one["ms"] for one in tried]),
             **built.get(name, {}),
         }
+        if "cpu_ms" in tried[0]:
+            facts["cpu_ms"] = statistics.median(one["cpu_ms"] for one in tried)
         if name in efs:
             facts["ef"] = int(chosen[name])
         for fact in ("resident_mb", "build_s"):

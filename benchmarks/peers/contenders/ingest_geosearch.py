@@ -19,7 +19,7 @@ from geosearch.ingest.folders import scan
 from geosearch.ingest.parts import PipelineOptions
 from geosearch.services import Services
 from geosearch.settings import load_settings
-from peers.contenders.contender import Answer, Request, play
+from peers.contenders.contender import Answer, Request, play, used_s
 
 
 def measure(request: Request) -> Answer:
@@ -33,7 +33,9 @@ def measure(request: Request) -> Answer:
     if request["action"] == "alone":
         defaults = PipelineOptions()
         threads, batch = os.cpu_count() or 1, defaults.batch_size
-        return found | {"per_second": plain_rate(embedder, paths, threads=threads, batch=batch)}
+        cpu_s = used_s()
+        rate = plain_rate(embedder, paths, threads=threads, batch=batch)
+        return found | {"per_second": rate, "cpu_s": used_s() - cpu_s}
     with ExitStack() as opened:
         home = request["home"]
         if home is None:  # a collection of its own, for this time only
@@ -42,12 +44,12 @@ def measure(request: Request) -> Answer:
         services = opened.enter_context(Services(settings, load_embedder=lambda _: embedder))
         pipeline = services.pipeline
         services.gazetteer.lookup([Coordinate(0.0, 0.0)])
-        start = time.perf_counter()
+        cpu_s, start = used_s(), time.perf_counter()
         report = pipeline.run(scan([folder]), inputs={})
-        seconds = time.perf_counter() - start
+        seconds, cpu_s = time.perf_counter() - start, used_s() - cpu_s
     if report.failed or report.indexed != request["expected"]:
         raise RuntimeError(f"{report} where {request['expected']} photos were to be indexed")
-    return found | {"seconds": seconds, "per_second": len(paths) / seconds}
+    return found | {"seconds": seconds, "cpu_s": cpu_s, "per_second": len(paths) / seconds}
 
 
 if __name__ == "__main__":

@@ -26,17 +26,18 @@ def measure(request: Request) -> Answer:
         for path in paths:
             with clock.running():
                 model.predict(str(path), top_k=5)
-        return {"ms": clock.milliseconds, "dtype": "torch.float32"}
+        return {"ms": clock.milliseconds, "cpu_ms": clock.cpu_ms, "dtype": "torch.float32"}
     with torch.no_grad():
         places = torch.cat([model.location_encoder(part) for part in model.gps_gallery.split(4096)])
         places = torch.nn.functional.normalize(places, dim=1)
-        for path in [paths[0], *paths]:
-            with clock.running(), Image.open(path) as image:
+        for number, path in enumerate([paths[0], *paths]):
+            warmed = clock if number else Clock()
+            with warmed.running(), Image.open(path) as image:
                 pixels = model.image_encoder.preprocess_image(image.convert("RGB"))
                 features = torch.nn.functional.normalize(model.image_encoder(pixels), dim=1)
                 logits = model.logit_scale.exp() * features @ places.t()
                 torch.topk(logits.softmax(dim=-1), 5, dim=1)
-    return {"ms": clock.milliseconds[1:], "dtype": "torch.float32"}
+    return {"ms": clock.milliseconds, "cpu_ms": clock.cpu_ms, "dtype": "torch.float32"}
 
 
 if __name__ == "__main__":

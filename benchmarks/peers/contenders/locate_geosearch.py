@@ -33,13 +33,14 @@ def measure(request: Request) -> Answer:
             fill(services, np.random.default_rng(0), request["gallery"], lambda _: None)
         collection = GeoSearch(services)
         paths = sorted(Path(request["photos"]).glob("*.jpg"))
+        list(collection.locate(paths[0]))  # embeds the gallery when the home is new
         clock = Clock()
-        for path in [paths[0], *paths]:
+        for path in paths:
             with clock.running():
                 answers = list(collection.locate(path))
             if len(answers) != 1:
                 raise RuntimeError(f"{path} got {len(answers)} answers")
-    return {"ms": clock.milliseconds[1:], "dtype": str(embedder.dtype)}
+    return {"ms": clock.milliseconds, "cpu_ms": clock.cpu_ms, "dtype": str(embedder.dtype)}
 
 
 if __name__ == "__main__":
