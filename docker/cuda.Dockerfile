@@ -7,7 +7,7 @@ ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 RUN python -m venv /venv
-RUN /venv/bin/pip install "torch>=2.4" torchvision
+RUN /venv/bin/pip install torch==2.14.1 torchvision==0.29.1
 # Only what .dockerignore lets in.
 COPY . .
 RUN /venv/bin/pip install ".[all]"

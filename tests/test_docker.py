@@ -83,6 +83,9 @@ def test_dockerfiles_keep_the_rules_of_linters(path: Path) -> None:
             assert yaml.safe_load(rest), f"{word} is a JSON list, so that signals arrive"
         if word == "RUN":
             assert "sudo" not in rest
+            for wanted in re.findall(r"pip install(?: --\S+(?: https\S+)?)* (.+)", rest):
+                for name in shlex.split(wanted):
+                    assert "==" in name or name.startswith("."), f"{name}: no pinned version"
             assert "apt-get install" not in rest or "--no-install-recommends" in rest
             assert "curl" not in rest
         if word == "WORKDIR":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
 from collections.abc import Callable
@@ -103,13 +104,14 @@ def sizing(progress: Callable[[str], None] | None = None, *, n: int = 100_000) -
     dim = 768
     with tempfile.TemporaryDirectory(prefix="geosearch-bench-") as name:
         say(f"writing {n} vectors")
-        disk, resident, seconds = _index(Path(name) / "index", n, dim)
+        disk, resident, float32, seconds = _index(Path(name) / "index", n, dim)
         say(f"recording {n} photos")
         catalogue = _catalogue(Path(name) / "postgres", n)
     expected = estimate(n, dim)
     rows = [
         ("index on disk", disk, expected.index_disk),
         ("index in memory, all of it read", resident, expected.ram_float32),
+        ("of that without the float32 vectors", resident - float32, expected.ram_int8),
         ("catalogue on disk", catalogue, expected.catalogue_disk),
     ]
     return {
@@ -131,8 +133,8 @@ def sizing(progress: Callable[[str], None] | None = None, *, n: int = 100_000) -
     }
 
 
-def _index(directory: Path, n: int, dim: int) -> tuple[int, int, float]:
-    """Disk and memory of a searched index, and seconds to build it."""
+def _index(directory: Path, n: int, dim: int) -> tuple[int, int, int, float]:
+    """Disk and memory of a searched index, how much of the memory is float32, seconds to build."""
     rng = np.random.default_rng(0)
     vectors, clusters = clustered_vectors(rng, n, dim)
     places = places_by_cluster(rng, clusters)
@@ -164,9 +166,9 @@ def _index(directory: Path, n: int, dim: int) -> tuple[int, int, float]:
     store = EdgeStore(directory, dim=dim, identity="sizing")
     for number in range(0, n, max(1, n // 2000)):
         store.query(vectors[number], limit=10, mode=SearchMode.HNSW, ef=128)
-    resident = _resident() - before
+    resident, float32 = _resident() - before, _resident_of("vector_storage/matrix.dat")
     store.close()
-    return disk, resident, seconds
+    return disk, resident, float32, seconds
 
 
 def _catalogue(directory: Path, n: int) -> int:
@@ -210,3 +212,14 @@ def _resident() -> int:
     status = Path("/proc/self/status").read_text(encoding="ascii")
     line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
     return int(line.split()[1]) * 1024
+
+
+def _resident_of(name: str) -> int:
+    """Memory of this process that is read from files whose paths end so, in bytes."""
+    total, is_wanted = 0, False
+    for line in Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines():
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            is_wanted = line.endswith(name)
+        elif is_wanted and line.startswith("Rss:"):
+            total += int(line.split()[1]) * 1024
+    return total

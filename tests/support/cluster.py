@@ -24,6 +24,7 @@ from geosearch.encoder.fakes import ColorGridEmbedder
 from geosearch.services import Services
 from geosearch.settings import load_settings
 from support.clocks import Clock
+from support.guarded import kill_guarded, start_guarded
 from support.qdrant_server import QdrantServer
 
 TESTS = Path(__file__).parent.parent
@@ -63,7 +64,7 @@ class Valkey:
     def start(self) -> None:
         command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(self._socket)]
         command += ["--save", "", "--appendonly", "no", "--dir", str(self._folder)]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        self._process = start_guarded(command, stdout=subprocess.DEVNULL)
         wait_for("Valkey", self._answers)
 
     def _answers(self) -> bool:
@@ -79,8 +80,7 @@ class Valkey:
 
     def kill(self) -> None:
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+            kill_guarded(self._process)
             self._process = None
             self._socket.unlink(missing_ok=True)
 
@@ -193,7 +193,7 @@ class Cluster:
             "GEOSEARCH_HOME": str(tmp_path / "home"),
             "GEOSEARCH_BATCH_SIZE": "8",
             "GEOSEARCH_DECODE_THREADS": "2",
-            "GEOSEARCH_LEASE_S": "2",
+            "GEOSEARCH_LEASE_S": "1",
         }
         self._workers: list[WorkerProcess] = []
         self._services: list[Services] = []

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+
+from support.guarded import kill_guarded, start_guarded
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Debian's program itself; the one in PATH is a script that only root or `rabbitmq` may run."""
@@ -62,7 +63,7 @@ class RabbitMQ:
         }
         (self._folder / "plugins").write_text("[].")
         # In the foreground, because one that the server starts would outlive it.
-        self._mapper = subprocess.Popen(
+        self._mapper = start_guarded(
             ["epmd", "-port", str(mapper), "-address", "127.0.0.1"],
             env=self._environment,
             stdout=subprocess.DEVNULL,
@@ -78,13 +79,8 @@ class RabbitMQ:
     def start(self) -> None:
         """Start it and wait until it takes connections."""
         with self._log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [str(SERVER)],
-                env=self._environment,
-                stdout=output,
-                stderr=output,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
+            self._process = start_guarded(
+                [str(SERVER)], env=self._environment, stdout=output, stderr=output
             )
         self._wait_for("RabbitMQ", self._answers, self._log)
 
@@ -100,16 +96,13 @@ class RabbitMQ:
     def kill(self) -> None:
         """End it without a word."""
         if self._process is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            kill_guarded(self._process)
             self._process = None
 
     def close(self) -> None:
         """End it and forget everything."""
         self.kill()
-        self._mapper.kill()
-        self._mapper.wait()
+        kill_guarded(self._mapper)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

@@ -21,6 +21,9 @@ from geosearch.encoder.fakes import ColorGridEmbedder
 from geosearch.settings import load_settings
 from workers.worker import serve
 
+LOAD_S = 4.5
+"""How long the model of a second child takes to load: longer than Celery's own patience."""
+
 POISON, DEFECT = b"poison to workers", b"a defect of the decoder"
 
 
@@ -52,12 +55,19 @@ def _end_with_the_test() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
+def _loaded(hold: Path, before: int) -> HeldEmbedder:
+    """A model; `slow` beside `hold` says that loading it takes long."""
+    if hold.with_name("slow").exists():
+        time.sleep(LOAD_S)
+    return HeldEmbedder(hold, before)
+
+
 def main() -> None:
     threading.Thread(target=_end_with_the_test, daemon=True).start()
     hold, before, shift_s = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     serve(
         load_settings(),
-        load_embedder=lambda _: HeldEmbedder(hold, before),  # type: ignore[arg-type,return-value]
+        load_embedder=lambda _: _loaded(hold, before),  # type: ignore[arg-type,return-value]
         shift_s=shift_s,
     )
 

@@ -25,9 +25,12 @@ from support.worker_process import DEFECT, POISON
 from geosearch.client import photo_sources
 from geosearch.records import IngestReport
 from workers.broker import Broker, open_broker
+from workers.lifecycle import READY
 from workers.producer import Producer
 
 Draw = Callable[[Path, int], None]
+
+SEEDS = [1, 2, 3] if PHOTOS >= 2000 else [1]
 
 REFUSING_S = 30.0 * PHOTOS / 2000
 """How long a store refuses: half a minute with as many photos as the full set has."""
@@ -98,14 +101,17 @@ def _assert_done(ingest: Ingest, *, failed: int = 0) -> None:
     assert_in_order(ingest.services, photos=PHOTOS, failed=failed)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_killed_child_is_replaced_and_loses_nothing(ingest: Ingest, seed: int) -> None:
     _held(ingest, seed)
     worker = ingest.cluster.worker(before=_moment(seed))
     ingest.at_least(_moment(seed))
+    if seed == 1:  # Celery's own patience of 4 s would kill every child after the first
+        ingest.cluster.hold.with_name("slow").touch()
     worker.kill_child()
     ingest.cluster.hold.unlink()
     _assert_done(ingest)
+    assert ingest.cluster.log.read_text().count(READY) == 2  # the new child came up at once
 
 
 def test_a_killed_worker_leaves_its_work_to_another(ingest: Ingest) -> None:
@@ -139,6 +145,7 @@ from geosearch.client import photo_sources
 from geosearch.services import Services
 from geosearch.settings import load_settings
 from workers.broker import Broker, open_broker
+from workers.lifecycle import READY
 from workers.producer import Producer
 
 class Dying(Broker):
@@ -199,17 +206,6 @@ def test_a_store_that_refuses_for_a_while_fails_no_photo(
     _assert_done(ingest)
 
 
-def test_a_full_disk_of_the_store_fails_no_photo(ingest: Ingest, qdrant: QdrantServer) -> None:
-    _held(ingest, 7)
-    ingest.cluster.worker(before=_moment(7))
-    ingest.at_least(_moment(7))
-    qdrant.refuse(True, reason="No space left on device (os error 28)")
-    ingest.cluster.hold.unlink()
-    wait_for("a refusal", lambda: "disk is full" in ingest.cluster.log.read_text())
-    qdrant.refuse(False)
-    _assert_done(ingest)
-
-
 def test_messages_that_come_twice_index_nothing_twice(ingest: Ingest) -> None:
     ingest.cluster.hold.touch()
     ingest.send()
@@ -251,11 +247,13 @@ def test_a_restart_of_postgresql_fails_no_photo(
             _assert_done(ingest)
 
 
-def test_a_photo_that_kills_its_worker_is_given_up_and_all_others_are_indexed(
+def test_a_photo_that_kills_its_worker_is_given_up_all_others_are_indexed_and_it_by_retry(
     ingest: Ingest,
 ) -> None:
-    _add_comment(sorted(ingest.cluster.folder.iterdir())[PHOTOS // 3], POISON)
-    _add_comment(sorted(ingest.cluster.folder.iterdir())[PHOTOS // 2], DEFECT)
+    paths = sorted(ingest.cluster.folder.iterdir())
+    sound = {path: path.read_bytes() for path in (paths[PHOTOS // 3], paths[PHOTOS // 2])}
+    for path, comment in zip(sound, (POISON, DEFECT), strict=True):
+        _add_comment(path, comment)
     ingest.cluster.worker(shift_s=60.0)
     ingest.send()
     _assert_done(ingest, failed=2)
@@ -267,42 +265,33 @@ def test_a_photo_that_kills_its_worker_is_given_up_and_all_others_are_indexed(
     attempts = "SELECT attempts FROM intake WHERE error IS NOT NULL ORDER BY attempts"
     with ingest.services._engine.connect() as connection:
         assert [row[0] for row in connection.execute(text(attempts))] == [3, 4]
-
-
-def test_what_was_given_up_is_tried_again_by_retry(ingest: Ingest) -> None:
-    path = sorted(ingest.cluster.folder.iterdir())[PHOTOS // 3]
-    sound = path.read_bytes()
-    _add_comment(path, DEFECT)
-    ingest.cluster.worker()
-    ingest.send()
-    _assert_done(ingest, failed=1)
-    path.write_bytes(sound)
+    for path, data in sound.items():
+        path.write_bytes(data)
     assert ingest.producer.retry(failed=False).report.scanned == 0
-    sent = ingest.producer.retry(failed=True)
-    report = ingest.producer.follow(sent.run_id)
-    assert (report.scanned, report.indexed, report.failed) == (1, 1, 0)
-    ingest.run_id = sent.run_id
-    ingest.finished()
+    report = ingest.producer.follow(ingest.producer.retry(failed=True).run_id)
+    assert (report.scanned, report.indexed, report.failed) == (2, 2, 0)
+    assert ingest.services.catalogue.counts()["indexed"] == PHOTOS
+    assert ingest.services.reconciler.run(mend=False).is_clean
 
 
-@pytest.mark.parametrize(("seed", "hours"), [(10, 2.0), (11, -30.0)])
-def test_clocks_that_jump_and_differ_cost_no_photo(
-    ingest: Ingest, tmp_path: Path, seed: int, hours: float
-) -> None:
+def test_clocks_that_jump_and_differ_cost_no_photo(ingest: Ingest, tmp_path: Path) -> None:
     library = built_clock(tmp_path)
     if library is None:
         pytest.skip("there is no C compiler to build a clock that can be turned")
     jumping, late = Clock(library, tmp_path / "jumping"), Clock(library, tmp_path / "late")
     late.turned(-5.0)
-    _held(ingest, seed)
-    ingest.cluster.worker(before=_moment(seed), clock=jumping)
-    killed = ingest.cluster.worker(before=_moment(seed), clock=late)
-    ingest.at_least(_moment(seed))
-    jumping.turned(hours)
+    _held(ingest, 10)
+    ingest.cluster.worker(before=_moment(10), clock=jumping)
+    killed = ingest.cluster.worker(before=_moment(10), clock=late)
+    ingest.at_least(_moment(10))
+    jumping.turned(2.0)
     killed.kill_child()  # what it held is somebody's again when PostgreSQL's clock says so
     ingest.cluster.hold.unlink()
+    ingest.at_least(3 * PHOTOS // 4)
+    jumping.turned(-30.0)
+    late.turned(12.0)
     _assert_done(ingest)
-    assert _hours_logged(ingest.cluster.log) >= abs(hours) - 1.0
+    assert _hours_logged(ingest.cluster.log) > 6.0  # five hours behind and two ahead
 
 
 def _hours_logged(log: Path) -> float:

@@ -9,7 +9,14 @@ import pytest
 
 from geosearch.errors import ConfigError
 from geosearch.settings import Settings
-from workers.app import CHILD_START_S, QUEUES, TASK_LIMIT_S, VISIBILITY_S, create_app
+from workers.app import (
+    CHILD_START_S,
+    QUEUES,
+    TASK_LIMIT_S,
+    TASKS_PER_CHILD,
+    VISIBILITY_S,
+    create_app,
+)
 from workers.broker import LOCATE_PHOTOS, SETTLE, SWEEP, TAKE_IN, open_broker
 from workers.lifecycle import Process, Runtime
 from workers.shift import SHIFT_S
@@ -65,6 +72,13 @@ def test_redis_gives_no_message_to_a_second_worker_while_the_first_may_be_at_it(
 
 def test_a_child_has_time_to_load_its_model() -> None:
     assert create_app("amqp://localhost").conf.worker_proc_alive_timeout == CHILD_START_S >= 60
+
+
+def test_a_child_that_hangs_is_killed_and_one_that_has_worked_long_is_replaced() -> None:
+    conf = create_app("redis://localhost/0").conf
+    assert (conf.task_time_limit, conf.worker_max_tasks_per_child) == (
+        TASK_LIMIT_S, TASKS_PER_CHILD,
+    )  # fmt: skip
 
 
 def test_there_are_four_queues_and_each_task_has_its_name() -> None:
