@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 
 import numpy as np
@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 SEPARATION_KM = 25.0
 """Diverse results are at least so far apart: one a city, roughly."""
+
+FEW = 2000
+"""Matches that are read from the index and sorted; more are soon met among the newest."""
 
 
 def find_similar(
@@ -71,32 +74,75 @@ def find_similar(
 
 def list_newest(
     catalogue: Catalogue,
+    store: VectorStore | None = None,
     *,
     where: Filter | None = None,
     limit: int = 10,
     separation_km: float | None = None,
     center: Coordinate | None = None,
 ) -> SearchResult:
-    """Photos that match a filter, newest first, those without a time last; nothing is compared."""
+    """Photos that match a filter, newest first, those without a time last; nothing is compared.
+
+    Args:
+        catalogue: the record.
+        store: finds what matches where few do, and counts it; without, the record is read.
+        where: which photos count.
+        limit: the most hits.
+        separation_km: leave out photos nearer than this to a newer one.
+        center: distances are measured from here.
+    """
     start = time.monotonic()
+    indexed = catalogue.counts()["indexed"]
+    matched: int | None = indexed
+    if where is not None:
+        # The index counts for the record only if it has all of it: not after another encoder was
+        # activated.
+        is_whole = store is not None and store.count() == indexed
+        matched = store.count(where) if store is not None and is_whole else None
     kept: list[PhotoFact] = []
-    matched = catalogue.counts()["indexed"] if where is None else 0
-    with closing(catalogue.newest()) as batches:
+    with closing(_newest(catalogue, store, where, matched, limit)) as batches:
+        read = 0
         for batch in batches:
-            chosen = matches(where, [_payload(fact) for fact in batch])
-            if where is not None:
-                matched += int(np.count_nonzero(chosen))
-            for fact, is_match in zip(batch, chosen, strict=True):
-                if is_match and len(kept) < limit and _is_apart(fact, kept, separation_km):
+            read += len(batch)
+            for fact in batch:
+                if len(kept) < limit and _is_apart(fact, kept, separation_km):
                     kept.append(fact)
-            if where is None and len(kept) == limit:
-                break  # what all photos match need not be counted by reading them
+            if len(kept) == limit and matched is not None:
+                break
     return SearchResult(
         hits=tuple(SearchHit(fact, None, _distance_km(fact, center)) for fact in kept),
-        matched=matched,
+        matched=read if matched is None else matched,
         plan="exact",
         seconds=time.monotonic() - start,
     )
+
+
+def _newest(
+    catalogue: Catalogue,
+    store: VectorStore | None,
+    where: Filter | None,
+    matched: int | None,
+    limit: int,
+) -> Generator[list[PhotoFact]]:
+    """Photos that match, newest first, in batches."""
+    if store is not None and where is not None and matched is not None and matched <= FEW:
+        # Few enough to be sorted here; reading the record would pass over all the others.
+        found = sorted(store.scroll(where), key=lambda hit: (*_age(hit.payload), hit.id))
+        size = max(limit, 100)
+        for first in range(0, len(found), size):
+            ids = [hit.id for hit in found[first : first + size]]
+            facts = catalogue.facts(ids)
+            yield [facts[photo] for photo in ids if photo in facts]
+        return
+    with closing(catalogue.newest()) as batches:
+        for batch in batches:
+            chosen = matches(where, [_payload(fact) for fact in batch])
+            yield [fact for fact, is_match in zip(batch, chosen, strict=True) if is_match]
+
+
+def _age(payload: PointPayload) -> tuple[bool, float]:
+    at = payload.captured_at
+    return at is None, 0.0 if at is None else -at.timestamp()
 
 
 def _spread(hits: Sequence[Hit], separation_km: float) -> list[Hit]:

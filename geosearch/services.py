@@ -61,6 +61,8 @@ class Services(Closing):
         self.settings = settings
         self._load_embedder = load_embedder or _load_embedder
         self._open = ExitStack()
+        self._while_serving: dict[str, int | bool] = {}
+        self._give_way: Callable[[], None] | None = None
 
     def close(self) -> None:
         """Close everything that was opened, in reverse order; harmless when called twice."""
@@ -163,6 +165,11 @@ class Services(Closing):
     def borrowed_index(self, *, is_current: bool = False) -> AbstractContextManager[OpenIndex]:
         """The index in use for the time of a query; see `serving.exchange.Exchange.borrowed`."""
         return self._exchange.borrowed(is_current=is_current)
+
+    @property
+    def has_open_index(self) -> bool:
+        """Whether borrowing the index opens nothing and loads no encoder."""
+        return self._exchange.at_hand is not None
 
     def is_outdated(self) -> bool:
         """Whether another index was switched to than the one that this process has open."""
@@ -308,6 +315,10 @@ class Services(Closing):
         """What takes photos into the index in use, for who does not outlive a switch."""
         return self.pipeline_of(self.index)
 
+    def put_searches_first(self, give_way: Callable[[], None], **options: int | bool) -> None:
+        """Let pipelines give way from now on (see `ingest.parts.Parts`), with these options."""
+        self._give_way, self._while_serving = give_way, options
+
     @contextmanager
     def taking_in(self) -> Iterator[Pipeline]:
         """What takes photos into the index in use; afterwards they are in it.
@@ -334,7 +345,7 @@ class Services(Closing):
     ) -> Pipeline:
         """A pipeline into an index; `encoder` wraps the index's own.
 
-        `options` win over those that come from the settings.
+        `options` win over those that come from the settings; `give_way` as in `ingest.parts.Parts`.
         """
         from geosearch.ingest.pipeline import Pipeline
 
@@ -344,12 +355,11 @@ class Services(Closing):
         self, index: OpenIndex, encoder: PhotoEncoder | None = None, **options: int | bool
     ) -> Parts:
         """What the stages of taking photos in share, for one index."""
-        from geosearch.ingest.parts import Parts, PipelineOptions
+        from geosearch.ingest.parts import Parts, PipelineOptions, at_once
 
-        settings = self.settings
         defaults = PipelineOptions(
-            threads=settings.decode_threads or os.cpu_count() or 1,
-            batch_size=settings.batch_size,
+            threads=self.settings.decode_threads or os.cpu_count() or 1,
+            batch_size=self.settings.batch_size,
             limits=self.read_limits,
         )
         return Parts(
@@ -358,7 +368,9 @@ class Services(Closing):
             index.embedder if encoder is None else encoder,
             index.identity,
             self.gazetteer.lookup,
-            replace(defaults, **options),  # type: ignore[arg-type]  # checked by name
+            # Both are checked by name.
+            replace(defaults, **(self._while_serving | options)),  # type: ignore[arg-type]
+            self._give_way or at_once,
         )
 
     @property
@@ -366,11 +378,10 @@ class Services(Closing):
         """How much a source may take, and where it may be."""
         from geosearch.ingest.reader import ReadLimits
 
-        settings = self.settings
         return ReadLimits(
-            max_bytes=settings.max_file_mb * 1_000_000,
-            url_timeout_s=settings.url_timeout_s,
-            allowed=AllowedAddresses.parse(settings.url_allow or ""),
+            max_bytes=self.settings.max_file_mb * 1_000_000,
+            url_timeout_s=self.settings.url_timeout_s,
+            allowed=AllowedAddresses.parse(self.settings.url_allow or ""),
         )
 
 

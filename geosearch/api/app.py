@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from geosearch import __version__
 from geosearch.api import jobs, locating, operations, photos, searching, statistics, uploading
 from geosearch.api.access import Access
-from geosearch.api.guard import Guard
+from geosearch.api.guard import BODY_TIMEOUT_S, Guard
 from geosearch.api.limits import RateLimit
 from geosearch.api.page import page_routes
 from geosearch.api.problems import DOCUMENTED, add_handlers
@@ -28,34 +28,39 @@ STATIC = Path(__file__).parent / "static"
 
 
 def create_app(
-    geosearch: GeoSearch, *, hosts: tuple[str, ...] | None = None, asks_keys: bool | None = None
+    geosearch: GeoSearch,
+    *,
+    hosts: tuple[str, ...] | None = None,
+    asks_keys: bool | None = None,
+    body_timeout_s: float = BODY_TIMEOUT_S,
 ) -> FastAPI:
     """The API and the page over one collection; the caller closes the collection afterwards.
 
-    `app.state.shared.jobs.stop()` must be called before that where no lifespan runs.
+    `app.state.shared.stop()` must be called before that where no lifespan runs.
 
     Args:
         geosearch: what is served.
         hosts: names under which the server may be asked, None for any. A server without a key must
             name its own, or a page elsewhere could reach it under a name that points here.
         asks_keys: whether every request to /v1 needs a key; None if the settings hold one.
+        body_timeout_s: a body that takes longer to come in is refused.
     """
     services, settings = geosearch.services, geosearch.services.settings
     # Engines open before the first request: two requests at once must not open them twice.
     _ = services.catalogue, services.audit, services.index, services.gazetteer
     shared = Shared(geosearch)
-    runner = shared.jobs = JobRunner(
+    shared.jobs = JobRunner(
         services,
         {
             "locate": partial(locating.locate_job, shared),
-            "ingest": partial(take_in_job, services, shared.changing),
+            "ingest": partial(take_in_job, shared),
         },
     )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        await run_in_threadpool(runner.stop)
+        await run_in_threadpool(shared.stop)
 
     app = FastAPI(
         title="GeoSearch",
@@ -84,5 +89,6 @@ def create_app(
         max_body_bytes=settings.max_file_mb * 1_000_000,
         max_in_flight=settings.api_max_in_flight,
         tile_url=settings.tile_url,
+        body_timeout_s=body_timeout_s,
     )
     return app

@@ -35,6 +35,7 @@ class Guard:
         max_body_bytes: of one request.
         max_in_flight: requests at once; more are told to come back.
         tile_url: whose pictures the page may show.
+        body_timeout_s: how long a body may take to come in.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Guard:
         max_body_bytes: int,
         max_in_flight: int,
         tile_url: str | None,
+        body_timeout_s: float = BODY_TIMEOUT_S,
     ) -> None:
         self._app = app
         self._access = access
@@ -56,6 +58,7 @@ class Guard:
         self._hosts = hosts
         self._max_body_bytes = max_body_bytes
         self._max_in_flight = max_in_flight
+        self._body_timeout_s = body_timeout_s
         self._in_flight = 0
         self._policy = _content_policy(tile_url)
 
@@ -87,8 +90,17 @@ class Guard:
             return
         self._in_flight += 1
         self._metrics.in_flight = self._in_flight
+        body = _TimelyBody(receive, self._body_timeout_s)
+
+        async def send_in_time(message: Message) -> None:
+            if not body.is_late:
+                await send_guarded(message)
+            elif message["type"] == "http.response.start":  # whatever the application makes of it
+                late = problem(408, "the body took too long to come in", {"Connection": "close"})
+                await late(scope, receive, send_guarded)
+
         try:
-            await self._app(scope, _timely(receive), send_guarded)
+            await self._app(scope, body.receive, send_in_time)
         finally:
             self._in_flight -= 1
             self._metrics.in_flight = self._in_flight
@@ -152,25 +164,29 @@ class Guard:
         return None
 
 
-def _timely(receive: Receive) -> Receive:
-    """The same, but a body must be there in time; afterwards waiting is only for the end."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + BODY_TIMEOUT_S
-    is_whole = False
+class _TimelyBody:
+    """Receives a request whose body must be there in time; afterwards only its end is waited for.
 
-    async def receive_in_time() -> Message:
-        nonlocal is_whole
-        if is_whole:
-            return await receive()
+    `is_late` says that it was not, and that the request was ended for it.
+    """
+
+    def __init__(self, receive: Receive, timeout_s: float) -> None:
+        self._receive = receive
+        self._deadline = asyncio.get_running_loop().time() + timeout_s
+        self._is_whole = False
+        self.is_late = False
+
+    async def receive(self) -> Message:
+        if self._is_whole:
+            return await self._receive()
         try:
-            async with asyncio.timeout_at(deadline):
-                message = await receive()
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
         except TimeoutError:
+            self.is_late = True
             return {"type": "http.disconnect"}
-        is_whole = not message.get("more_body", False)
+        self._is_whole = not message.get("more_body", False)
         return message
-
-    return receive_in_time
 
 
 def _content_policy(tile_url: str | None) -> str:

@@ -62,11 +62,16 @@ class Turns:
     """
 
     def __init__(self, at_once: int, *, patience_s: float, most_waiting: int = 1000) -> None:
-        self._left = at_once
+        self._at_once = self._left = at_once
         self._patience_s = patience_s
         self._most_waiting = most_waiting
         self._waiting: deque[Future[None]] = deque()
         self._lock = threading.Lock()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody has a turn."""
+        return self._left == self._at_once
 
     @property
     def waiting(self) -> int:

@@ -58,11 +58,11 @@ async def locate(
         return accepted(await run_in_threadpool(shared.jobs.submit, "locate", named))
     [(name, data)] = named
     if EVENTS in request.headers.get("accept", ""):
-        await shared.searching.take()  # before the answer begins, so that it can still be refused
+        await shared.locating.take()  # before the answer begins, so that it can still be refused
         return StreamingResponse(
             _events(shared, data, _working(shared, data, name)), media_type=EVENTS
         )
-    async with shared.searching.turn():
+    async with shared.locating.turn():
         return await run_in_threadpool(_answer, request, shared, data, name)
 
 
@@ -74,7 +74,7 @@ def locate_job(shared: Shared, job: Job, files: Sequence[Path]) -> Generator[Seq
         except OSError:
             yield [{"image": name, "reason": GONE}]
             continue
-        with shared.searching.patient_turn():
+        with shared.locating.patient_turn():
             prediction = public_prediction(shared.geosearch.locate_bytes(data, name=name))
         yield [dict(exports.prediction_to_dict(prediction))]
 
@@ -131,7 +131,7 @@ def _working(shared: Shared, data: bytes, name: str) -> asyncio.Queue[_Said]:
         except Exception as error:  # whoever listens raises it; without a word they would wait on
             say(error)
         finally:
-            shared.searching.give_back()
+            shared.locating.give_back()
 
     loop.run_in_executor(None, work)
     return said

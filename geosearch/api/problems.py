@@ -33,7 +33,7 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
             }
         },
     }
-    for status in (400, 401, 403, 404, 409, 410, 411, 413, 421, 422, 429, 503, 507)
+    for status in (400, 401, 403, 404, 408, 409, 410, 411, 413, 421, 422, 429, 503, 507)
 }
 """What any operation may answer instead, for the OpenAPI document."""
 

@@ -107,11 +107,15 @@ class JobRunner:
             with self._changed:
                 self.watchers.discard(watcher)
 
-    def stop(self) -> None:
-        """Finish what is at hand; what is left is taken up by the next start."""
+    def begin_stop(self) -> None:
+        """Start no more work, and end what watches jobs; returns at once."""
         with self._changed:
             self._is_stopped = True
         self.tell()
+
+    def stop(self) -> None:
+        """Finish what is at hand; what is left is taken up by the next start."""
+        self.begin_stop()
         for thread in self._threads:
             thread.join()
 

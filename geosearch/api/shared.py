@@ -7,12 +7,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
 from geosearch.api.limits import Turns
 from geosearch.api.metrics import Metrics
+from geosearch.api.precedence import BATCH_ON_CPU, Precedence, Upkeep, build_graph
 from geosearch.client import GeoSearch
 from geosearch.errors import InvalidInput
 from geosearch.results import LocatedPhoto
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 AT_ONCE = 4
 """Searches that may be worked on: they hold Python's lock, so that more only share one core."""
+
+LOCATED_AT_ONCE = 8
+"""Photos that may be located; most of the time they wait for a model elsewhere, if one is asked."""
 
 PATIENCE_S = 20.0
 """How long a request waits for its turn before it is told to come back."""
@@ -41,8 +46,9 @@ class KeptAnswer:
 class Shared:
     """State of one application.
 
-    `searching` are turns of whatever reads the index, `changing` of whatever writes it: one at a
+    `searching` and `locating` are turns at reading the index, `changing` at writing it: one at a
     time, because a pipeline does one run at a time. `promising` is held while a job is recorded.
+    The pipeline of the collection gives way to searches from now on.
     """
 
     jobs: JobRunner
@@ -51,10 +57,24 @@ class Shared:
         self.geosearch = geosearch
         self.metrics = Metrics()
         self.searching = Turns(AT_ONCE, patience_s=PATIENCE_S)
+        self.locating = Turns(LOCATED_AT_ONCE, patience_s=PATIENCE_S)
         self.changing = Turns(1, patience_s=PATIENCE_S)
+        services = geosearch.services
+        batch = services.settings.batch_size
+        if str(services.embedder.device) == "cpu":
+            batch = min(batch, BATCH_ON_CPU)
+        services.put_searches_first(
+            Precedence(self.searching).give_way, batch_size=batch, optimizes=False
+        )
+        self.upkeep = Upkeep(partial(build_graph, services), self.changing)
         self.promising = threading.Lock()
         self._answers: OrderedDict[str, KeptAnswer] = OrderedDict()
         self._lock = threading.Lock()
+
+    def stop(self) -> None:
+        """Finish what is at hand of the jobs; the caller closes the collection afterwards."""
+        self.jobs.stop()
+        self.upkeep.stop()
 
     def keep(self, answer: KeptAnswer) -> str:
         """Remember an answer and return a name that nobody can guess."""

@@ -72,8 +72,7 @@ async def upload(
 def _take_in(shared: Shared, asked: Upload) -> Response:
     if (earlier := _earlier(shared, asked)) is not None:
         return earlier
-    services = shared.geosearch.services
-    answer: Document = {"photos": take_in(services, asked.named, dataset=asked.dataset)}
+    answer: Document = {"photos": take_in(shared, asked.named, dataset=asked.dataset)}
     if asked.token is not None:
         shared.jobs.record.remember(asked.token, asked.digest, answer)
     return JSONResponse(answer)

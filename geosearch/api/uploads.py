@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from geosearch.api.answers import Document
-from geosearch.api.limits import Turns
+from geosearch.api.shared import Shared
 from geosearch.catalogue.jobs import Job
 from geosearch.errors import UnreadableImage
 from geosearch.formats import open_header
@@ -18,7 +18,7 @@ from geosearch.services import Services
 
 FOLDER = "uploads"
 
-AT_ONCE = 16
+AT_ONCE = 32
 """Photos of a job that are taken in together; in between others may change the collection."""
 
 GONE = "the photo is no longer on the server"
@@ -26,12 +26,13 @@ GONE = "the photo is no longer on the server"
 
 
 def take_in(
-    services: Services, named: Sequence[tuple[str, bytes]], *, dataset: str | None
+    shared: Shared, named: Sequence[tuple[str, bytes]], *, dataset: str | None
 ) -> list[Document]:
     """Take photos in by name and bytes; what became of each, in order.
 
     A file that is no image is not kept.
     """
+    services = shared.geosearch.services
     results: list[Document] = []
     waiting: dict[str, Document] = {}
     sources = []
@@ -53,12 +54,11 @@ def take_in(
         sources.append(PhotoSource(str(path), path, Claims(dataset=dataset)))
     if sources:
         _ingest(services, sources, waiting)
+        shared.upkeep.wrote(len(sources))
     return results
 
 
-def take_in_job(
-    services: Services, changing: Turns, job: Job, files: Sequence[Path]
-) -> Generator[Sequence[Document]]:
+def take_in_job(shared: Shared, job: Job, files: Sequence[Path]) -> Generator[Sequence[Document]]:
     """Take in the photos of a job that are left, some at a time."""
     names = job.names[len(job.names) - len(files) :]
     dataset = job.options.get("dataset")
@@ -75,8 +75,8 @@ def take_in_job(
                 results.append(
                     {"name": name, "id": None, "outcome": str(Outcome.FAIL), "reason": GONE}
                 )
-        with changing.patient_turn():
-            taken = iter(take_in(services, there, dataset=dataset))
+        with shared.changing.patient_turn():
+            taken = iter(take_in(shared, there, dataset=dataset))
         yield [result or next(taken) for result in results]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from geosearch.client import reindexing
 from geosearch.client.arguments import Place, as_paths, coordinate_of, photo_sources
 from geosearch.client.locating import Locators
 from geosearch.client.prediction import Predictor
-from geosearch.client.queries import fused_query
+from geosearch.client.queries import PhotoVectors, fused_query
 from geosearch.client.reasoning import LmmWishes, Reasoners
 from geosearch.closing import Closing
 from geosearch.criteria import PathLike, When
@@ -57,6 +58,7 @@ class GeoSearch(Closing):
     def __init__(self, services: Services | None = None, **settings: object) -> None:
         self.services = services if services is not None else Services(load_settings(**settings))
         self._locators = Locators(self.services)
+        self._vectors = PhotoVectors()
         self._reasoners = Reasoners(self.services)
         self._is_index_compared = False
 
@@ -202,17 +204,21 @@ class GeoSearch(Closing):
             None if author is None else Author(author),
         )
         separation_km = retrieval.SEPARATION_KM if diverse else None
-        query = fused_query(image, like, text, at, weights)
+        query = fused_query(self._vectors, image, like, text, at, weights)
         if query is None:
-            return FoundPhotos.of(
-                retrieval.list_newest(
-                    self.services.catalogue,
-                    where=where,
-                    limit=k,
-                    separation_km=separation_km,
-                    center=center,
+            # Listing needs no encoder, and none is loaded for it; an index that is open is a help.
+            services = self.services
+            with services.borrowed_index() if services.has_open_index else nullcontext() as index:
+                return FoundPhotos.of(
+                    retrieval.list_newest(
+                        services.catalogue,
+                        None if index is None else index.store,
+                        where=where,
+                        limit=k,
+                        separation_km=separation_km,
+                        center=center,
+                    )
                 )
-            )
         with self.services.borrowed_index() as index:
             self._warn_of_missing_photos(index)
             found = retrieval.find_similar(

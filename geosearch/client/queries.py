@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from uuid import UUID
 
@@ -17,7 +20,41 @@ from geosearch.serving.opened import OpenIndex
 Vector = NDArray[np.float32]
 
 
+class PhotoVectors:
+    """Vectors of the photos that were asked with last: whoever turns pages asks with the same one.
+
+    Args:
+        most: how many are kept.
+    """
+
+    def __init__(self, most: int = 256) -> None:
+        self._most = most
+        self._known: OrderedDict[tuple[str, bytes], Vector] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def vector(self, index: OpenIndex, data: bytes) -> Vector:
+        """The fused vector (dim,) float32 of the bytes of an image file, for an index.
+
+        Raises:
+            UnreadableImage: the bytes are no picture that can be decoded safely.
+        """
+        photo = (index.identity, hashlib.sha256(data).digest())
+        with self._lock:
+            known = self._known.get(photo)
+            if known is not None:
+                self._known.move_to_end(photo)
+                return known
+        vector = index.embedder.embed(data)
+        vector.flags.writeable = False
+        with self._lock:
+            self._known[photo] = vector
+            while len(self._known) > self._most:
+                self._known.popitem(last=False)
+        return vector
+
+
 def fused_query(
+    photos: PhotoVectors,
     image: PathLike | bytes | None,
     like: UUID | str | None,
     text: str | None,
@@ -37,7 +74,7 @@ def fused_query(
         raise ConfigError("the text to search for is empty; say what the photos show")
     parts: dict[str, Callable[[OpenIndex], Vector]] = {}
     if image is not None:
-        parts["image"] = lambda index: index.embedder.embed(image_bytes(image))
+        parts["image"] = lambda index: photos.vector(index, image_bytes(image))
     if like is not None:
         parts["image"] = lambda index: _stored_vector(index, like)
     if text is not None:

@@ -122,6 +122,7 @@ class Indexer:
         if not self._batch:
             return
         batch, self._batch = self._batch, []
+        self._parts.give_way()
         with timing(self._observer, "encode", len(batch)):
             vectors = self._parts.encoder.encode([pixels for _, pixels in batch])
         points = []
@@ -172,7 +173,7 @@ class Indexer:
         self._encode()
         self._update()
         self._confirm()
-        if self._wrote:
+        if self._wrote and self._parts.options.optimizes:
             self._parts.store.optimize()
 
 

@@ -41,7 +41,8 @@ class PipelineOptions:
 
     `threads` read and decode, `batch_size` photos are encoded together, and the index confirms
     every `checkpoint_photos` (a sync to disk where it is embedded). With `resumes` a photo that an
-    earlier call under the same run left unfinished is taken in again, as a worker must.
+    earlier call under the same run left unfinished is taken in again, as a worker must. Without
+    `optimizes` the graph of the index is not brought up to date at the end of a run.
     """
 
     threads: int = 2
@@ -49,11 +50,20 @@ class PipelineOptions:
     limits: ReadLimits = ReadLimits()
     checkpoint_photos: int = 2048
     resumes: bool = False
+    optimizes: bool = True
+
+
+def at_once() -> None:
+    """Nothing is more urgent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The engines of one pipeline; `identity` is the encoder's, as text."""
+    """The engines of one pipeline; `identity` is the encoder's, as text.
+
+    `give_way` is called by each thread before a piece of work of some milliseconds, and may block
+    while there is something more urgent to do.
+    """
 
     catalogue: Catalogue
     store: VectorStore
@@ -61,6 +71,7 @@ class Parts:
     identity: str
     places: PlaceLookup
     options: PipelineOptions
+    give_way: Callable[[], None] = at_once
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,6 +195,7 @@ class _Run:
         """Decide about a chunk, record it, and only then hand it to the indexer."""
         if not chunk:
             return
+        self._parts.give_way()
         read = []
         settled = []
         for look, future in chunk:
@@ -230,6 +231,7 @@ class _Run:
         return Settled(source.uri, decision.outcome, decision.reason)
 
     def _decode(self, data: bytes) -> Pixels:
+        self._parts.give_way()
         with timing(self._observer, "decode", 1):
             return self._parts.encoder.prepare(data)
 

@@ -101,11 +101,10 @@ def test_a_job_that_was_cut_off_is_finished_by_the_next_server(
     folder.mkdir(parents=True)
     (folder / "1").write_bytes(make_jpeg(2, gps=(1.0, 1.0)))
     app = create_app(filled)
-    runner = app.state.shared.jobs
     try:
-        now = _finished(runner, job)
+        now = _finished(app.state.shared.jobs, job)
     finally:
-        runner.stop()
+        app.state.shared.stop()
     names = [result.get("name", result.get("image")) for result in now.results]
     assert names == ["a.jpg", "b.jpg", "gone.jpg"]
     assert now.results[2]["reason"] == "the photo is no longer on the server"

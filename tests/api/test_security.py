@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import socket
 import struct
 import zlib
 from collections.abc import Callable
@@ -182,3 +183,18 @@ def test_a_picture_of_many_pixels_is_refused_before_it_is_decoded(
     answer = api.post("/v1/photos", files=[("files", ("large.png", buffer.getvalue()))])
     [result] = answer.raise_for_status().json()["photos"]
     assert "pixels" in result["reason"]
+
+
+@pytest.mark.parametrize("path", ["/v1/search", "/v1/photos", "/v1/locate"])
+def test_a_client_that_sends_its_body_too_slowly_is_cut_off(filled: GeoSearch, path: str) -> None:
+    with serving(filled, body_timeout_s=0.3) as url:
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as slow:
+            slow.sendall(
+                f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000\r\n"
+                "Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n".encode()
+            )
+            answer = b""
+            while part := slow.recv(10_000):
+                answer += part
+    assert answer.startswith(b"HTTP/1.1 408")
