@@ -99,8 +99,12 @@ def locator_of(
         found = planning.search(index.store, query, where, limit)
         return [Neighbor(sketch(hit), hit.score) for hit in found.hits]
 
+    def learned(query: NDArray[np.float32], limit: int) -> list[Neighbor]:
+        found = planning.search(index.store, query, where, limit, on_copies=False)
+        return [Neighbor(sketch(hit), hit.score) for hit in found.hits]
+
     def farthest(query: NDArray[np.float32], limit: int) -> list[Neighbor]:
-        found = planning.search(index.store, -query, where, limit)
+        found = planning.search(index.store, -query, where, limit, on_copies=False)
         return [Neighbor(sketch(hit), -hit.score) for hit in found.hits]
 
     def pointers(query: NDArray[np.float32]) -> Sequence[Pointer]:
@@ -125,7 +129,7 @@ def locator_of(
         encoder=index.identity,
         background=known.background,
         reranker=reranker,
-        sources=MoreSources(pointers, farthest, known.prior, complete),
+        sources=MoreSources(pointers, farthest, known.prior, complete, learned),
     )
 
 

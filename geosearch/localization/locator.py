@@ -11,18 +11,19 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geosearch.errors import ConfigError, InvalidInput
 from geosearch.geo import Coordinate
-from geosearch.localization import wording
+from geosearch.localization import shortlist, wording
 from geosearch.localization.candidates import DensitySettings, Neighbor
 from geosearch.localization.pool import FUSED, LEARNED, VISUAL, Pointer, Pool
 from geosearch.localization.ranking import Prior
 from geosearch.localization.reranker import Reranker
-from geosearch.localization.shortlist import candidate_of, ranked_entries, rule_entries, with_facts
+from geosearch.localization.steps import StepLog
 from geosearch.localization.uncertainty import FLOOR_KM, proposal_radii
 from geosearch.localization.verification import (
     NEAR_KM,
@@ -32,7 +33,7 @@ from geosearch.localization.verification import (
     Verdict,
     verify,
 )
-from geosearch.records import Candidate, Prediction, SearchHit, Step
+from geosearch.records import Candidate, PhotoFact, Prediction, SearchHit, Step
 
 COMPLETED = 20
 """Nearest photos of which everything is looked up: those that advisers are shown."""
@@ -93,12 +94,14 @@ class MoreSources:
         prior: photos of the gallery around coordinates.
         complete: photos with all that the catalogue knows, those that it does not know left out;
             only what is shown is completed.
+        learned: finds photos for queries of the learned metric; what finds the others unless given.
     """
 
     pointers: Callable[[NDArray[np.float32]], Sequence[Pointer]] = _none
     farthest: Callable[[NDArray[np.float32], int], Sequence[Neighbor]] = _none
     prior: Prior | None = None
     complete: Callable[[Sequence[Neighbor]], Sequence[Neighbor]] = list
+    learned: NeighborSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,27 +186,44 @@ class Locator:
         Raises:
             InvalidInput: a neighbour's score is not finite.
         """
-        log, settings = _StepLog(self._clock), self._settings
+        log, settings = StepLog(self._clock), self._settings
         photos, found = self._photos(query)
         farthest = self._sources.farthest(query, settings.negatives)
-        voices, negatives = self._completed(photos[FUSED], farthest)
-        photos[FUSED] = voices
-        log.note("retrieval", *wording.introduction(voices, len(found)))
-        reason = wording.why_nothing(found, voices, settings.min_score, self._background)
-        candidates: tuple[Candidate, ...] = ()
-        if reason is None:
-            pool = Pool(photos, self._sources.pointers(query), density=settings.density)
-            candidates = self._candidates(pool, log)
+        searched_s = log.lap()
+        pointers: Sequence[Pointer] | None = None
+        said: tuple[str, str, Coordinate] | None = None
+        while True:
+            voices = photos[FUSED]
+            reason = wording.why_nothing(found, voices, settings.min_score, self._background)
+            candidates: tuple[Candidate, ...] = ()
+            if reason is None:
+                pointers = self._sources.pointers(query) if pointers is None else pointers
+                pool = Pool(photos, pointers, density=settings.density)
+                candidates, said = self._candidates(pool)
+            shown = voices[:COMPLETED]
+            known = self._known([*shown, *farthest], candidates)
+            gone = {one.photo.id for one in shown} - known.keys()
+            if not gone:
+                break
+            # The catalogue has let go of them and the index not yet: nobody may hear them.
+            for name, some in photos.items():
+                photos[name] = [one for one in some if one.photo.id not in gone]
+        complete = [*shortlist.photos_with_facts(shown, known), *voices[COMPLETED:]]
+        log.add("retrieval", *wording.introduction(complete, len(found)), searched_s)
+        if said is not None and candidates:
+            candidates = shortlist.candidates_with_facts(candidates, known)
+            log.note(*said)
+            log.note(*wording.uncertainty(candidates[0], self._reranker))
             reason = wording.why_scattered(
                 candidates[0], settings.max_spread_km, self.is_calibrated
             )
         return Retrieved(
-            neighbors=tuple(voices),
+            neighbors=tuple(complete),
             candidates=candidates,
             steps=tuple(log.steps),
             reason=reason,
             seconds=log.seconds(),
-            negatives=tuple(negatives),
+            negatives=tuple(shortlist.photos_with_facts(farthest, known)),
         )
 
     @property
@@ -211,17 +231,14 @@ class Locator:
         """Whether radii and probabilities were measured on held-out photos."""
         return self._reranker is not None and self._reranker.conformal is not None
 
-    def _completed(
-        self, voices: list[Neighbor], negatives: Sequence[Neighbor]
-    ) -> tuple[list[Neighbor], list[Neighbor]]:
-        """The photos that are shown with all that is known of them, in one look-up."""
-        shown = voices[:COMPLETED]
-        known = {one.photo.id: one.photo for one in self._sources.complete([*shown, *negatives])}
-        first, last = (
-            [replace(one, photo=known[one.photo.id]) for one in some if one.photo.id in known]
-            for some in (shown, negatives)
-        )
-        return [*first, *voices[COMPLETED:]], last
+    def _known(
+        self, photos: Sequence[Neighbor], candidates: Sequence[Candidate]
+    ) -> dict[UUID, PhotoFact]:
+        """What is known of photos and of the evidence of candidates; one look-up for all."""
+        shown = {one.photo.id: one for one in photos}
+        for candidate in candidates:
+            shown |= {i.photo.id: Neighbor(i.photo, i.score) for i in candidate.evidence}
+        return {one.photo.id: one.photo for one in self._sources.complete([*shown.values()])}
 
     def _photos(
         self, query: NDArray[np.float32]
@@ -232,7 +249,7 @@ class Locator:
             asked[LEARNED] = self._reranker.metric.query(query)
         if (visual := visual_query(query)) is not None:
             asked[VISUAL] = visual
-        found = {name: self._found(one) for name, one in asked.items()}
+        found = {name: self._found(name, one) for name, one in asked.items()}
         # Scores of other channels are of their own kind: only the fused cosine has a floor.
         floors = {FUSED: self._settings.min_score}
         return {
@@ -240,9 +257,11 @@ class Locator:
             for name, some in found.items()
         }, found[FUSED]
 
-    def _found(self, query: NDArray[np.float32]) -> list[Neighbor]:
+    def _found(self, channel: str, query: NDArray[np.float32]) -> list[Neighbor]:
+        learned = self._sources.learned if channel == LEARNED else None
+        source = learned if learned is not None else self._neighbors
         found = sorted(
-            self._neighbors(query, self._settings.neighbors),
+            source(query, self._settings.neighbors),
             key=lambda item: (-item.score, item.photo.id),
         )
         if not all(math.isfinite(item.score) for item in found):
@@ -266,7 +285,7 @@ class Locator:
                 proposal the photos decide alone.
             trust: how often that adviser is right.
         """
-        log = _StepLog(self._clock)
+        log = StepLog(self._clock)
         heard = reasoned if reasoned is not None else Reasoned()
         candidates, reason = list(retrieved.candidates), retrieved.reason
         if reason is not None:
@@ -293,7 +312,7 @@ class Locator:
         )
 
     def _verified(
-        self, candidates: list[Candidate], heard: Reasoned, trust: Trust | None, log: _StepLog
+        self, candidates: list[Candidate], heard: Reasoned, trust: Trust | None, log: StepLog
     ) -> list[Candidate]:
         """Candidates and proposals, most probable first."""
         standings = [Standing(one.coordinate, _probability(one)) for one in candidates]
@@ -327,29 +346,26 @@ class Locator:
             origins=candidate.origins + spoken,
         )
 
-    def _candidates(self, pool: Pool, log: _StepLog) -> tuple[Candidate, ...]:
-        """The places that the pool speaks for, with names and radii, best first."""
+    def _candidates(self, pool: Pool) -> tuple[tuple[Candidate, ...], tuple[str, str, Coordinate]]:
+        """The places that the pool speaks for, with names and radii, best first; what to say."""
         density, floor_km = self._settings.density, self._settings.floor_km
         if self._reranker is None:
-            entries = rule_entries(pool, density, floor_km=floor_km)
-            log.note("density", *wording.modes(pool, entries))
+            entries = shortlist.rule_entries(pool, density, floor_km=floor_km)
+            said = ("density", *wording.modes(pool, entries))
         else:
-            entries = ranked_entries(
+            entries = shortlist.ranked_entries(
                 pool, self._reranker, density, prior=self._sources.prior, floor_km=floor_km
             )
-            log.note("re-ranking", *wording.ranking(pool, entries))
-        candidates = tuple(
-            candidate_of(
+            said = ("re-ranking", *wording.ranking(pool, entries))
+        return tuple(
+            shortlist.candidate_of(
                 entry,
                 pool,
                 place=self._place_name(entry.coordinate),
                 evidence=self._settings.evidence,
             )
             for entry in entries
-        )
-        candidates = with_facts(candidates, self._sources.complete)
-        log.note(*wording.uncertainty(candidates[0], self._reranker))
-        return candidates
+        ), said
 
 
 def visual_query(query: NDArray[np.float32]) -> NDArray[np.float32] | None:
@@ -370,23 +386,6 @@ def visual_query(query: NDArray[np.float32]) -> NDArray[np.float32] | None:
     alone = np.zeros_like(query)
     alone[:width] = blocks[0]
     return alone
-
-
-class _StepLog:
-    """Steps as they happen, each with the seconds since the one before."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.steps: list[Step] = []
-        self._clock = clock
-        self._started = self._last = clock()
-
-    def note(self, name: str, summary: str, coordinate: Coordinate | None) -> None:
-        now = self._clock()
-        self.steps.append(Step(name, summary, coordinate, now - self._last))
-        self._last = now
-
-    def seconds(self) -> float:
-        return self._clock() - self._started
 
 
 def _probability(candidate: Candidate) -> float:

@@ -74,8 +74,10 @@ class Pool:
         if unknown:
             raise InvalidInput(f"no channel of photos is named {', '.join(sorted(unknown))}")
         settings = density if density is not None else DensitySettings()
-        known = {one.photo.id: one for found in photos.values() for one in reversed(found)}
-        known |= {one.photo.id: one for one in photos.get(FUSED, ())}  # the score people are shown
+        # By the number of an id: hashing a UUID itself is slow.
+        known = {one.photo.id.int: one for found in photos.values() for one in reversed(found)}
+        # The score of this channel is the one that people are shown.
+        known |= {one.photo.id.int: one for one in photos.get(FUSED, ())}
         self.neighbors = tuple(known.values())
         row_of = {name: row for row, name in enumerate(known)}
         places = [one.photo.coordinate for one in self.neighbors]
@@ -88,7 +90,7 @@ class Pool:
         self.scores: dict[str, NDArray[np.float64]] = {}
         self.weights: dict[str, NDArray[np.float64]] = {}
         for name, found in photos.items():
-            self._add(name, [row_of[one.photo.id] for one in found], found, settings)
+            self._add(name, [row_of[one.photo.id.int] for one in found], found, settings)
         first = len(self.neighbors)
         self._add(GPS, list(range(first, first + len(pointers))), pointers, settings)
 
@@ -134,21 +136,21 @@ class Pool:
         squared_chords = 2.0 - 2.0 * (self.units @ self.units.T)
         is_near = squared_chords <= chord_of(MERGE_KM) ** 2
         is_near |= np.eye(len(self), dtype=np.bool_)  # rounding must not part a voice from itself
-        found_in = {name: np.isfinite(self.scores[name]) for name in self.channels}
+        is_near = is_near[np.ix_(order, order)]
+        found_in = np.stack([np.isfinite(self.scores[name]) for name in self.channels])
+        names = np.array(self.channels)
         free = np.ones(len(self), dtype=np.bool_)
         found: list[PooledPlace] = []
-        for start in order:
+        for start in range(len(order)):
             if not free[start]:
                 continue
-            members = order[(is_near[start] & free)[order]]
-            free[members] = False
+            near = is_near[start] & free
+            free &= ~near
+            members = order[near]
             center = strength[members] @ self.units[members]
+            origins = names[found_in[:, members].any(axis=1)]
             found.append(
-                PooledPlace(
-                    coordinate_of(center),
-                    tuple(members.tolist()),
-                    tuple(name for name, rows in found_in.items() if rows[members].any()),
-                )
+                PooledPlace(coordinate_of(center), tuple(members.tolist()), tuple(origins.tolist()))
             )
             if len(found) == MAX_PLACES:
                 break

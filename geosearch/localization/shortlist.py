@@ -7,8 +7,9 @@ one: its order, and probabilities and radii once held-out photos have calibrated
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +20,7 @@ from geosearch.localization.pool import MERGE_KM, Pool
 from geosearch.localization.ranking import Prior, place_features
 from geosearch.localization.reranker import BANDS_KM, REPORTED_KM, Reranker
 from geosearch.localization.uncertainty import LEVELS, support_radii
-from geosearch.records import Candidate, Evidence
-
-Complete = Callable[[Sequence[Neighbor]], Sequence[Neighbor]]
-"""Photos with all that the catalogue knows of them; those that it does not know are left out."""
+from geosearch.records import Candidate, Evidence, PhotoFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +115,24 @@ def candidate_of(entry: Entry, pool: Pool, *, place: str, evidence: int) -> Cand
     )
 
 
-def with_facts(candidates: Sequence[Candidate], complete: Complete) -> tuple[Candidate, ...]:
-    """Candidates whose evidence says all that is known of its photos; one look-up for all."""
-    shown = {item.photo.id: item for one in candidates for item in one.evidence}
-    found = complete([Neighbor(item.photo, item.score) for item in shown.values()])
-    facts = {one.photo.id: one.photo for one in found}
+def photos_with_facts(
+    photos: Sequence[Neighbor], known: Mapping[UUID, PhotoFact]
+) -> list[Neighbor]:
+    """Photos with all that is known of them, without those of which nothing is."""
+    return [replace(one, photo=known[one.photo.id]) for one in photos if one.photo.id in known]
+
+
+def candidates_with_facts(
+    candidates: Sequence[Candidate], known: Mapping[UUID, PhotoFact]
+) -> tuple[Candidate, ...]:
+    """Candidates whose evidence says all that is known of its photos; unknown ones are left out."""
     return tuple(
         replace(
             one,
             evidence=tuple(
-                replace(item, photo=facts[item.photo.id])
+                replace(item, photo=known[item.photo.id])
                 for item in one.evidence
-                if item.photo.id in facts
+                if item.photo.id in known
             ),
         )
         for one in candidates

@@ -93,11 +93,13 @@ class VectorStore(Protocol):
         *,
         mode: SearchMode = SearchMode.HNSW,
         ef: int | None = None,
+        on_copies: bool = True,
     ) -> list[Hit]:
         """Nearest points to `vector` (dim,) float32 by cosine, best first, ties by id.
 
         `ef` is how many points a walk keeps in sight (`None`: the engine's own choice); more finds
-        more and takes longer.
+        more and takes longer. Walks compare 8-bit copies unless `on_copies` is False: copies hold
+        only values such as stored vectors have, and a query with others is compared wrongly there.
         """
 
     def count(self, where: Filter | None = None) -> int:

@@ -61,6 +61,7 @@ _RESERVE_BYTES = 128 * 2**20
 # Left to itself the engine takes ACORN only where it guesses that less than 0.4 of all match.
 _ACORN = edge.AcornSearchParams(enable=True, max_selectivity=1.0)
 _RESCORED = edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
+_NO_COPIES = edge.QuantizationSearchParams(ignore=True)
 
 
 class EdgeStore:
@@ -117,6 +118,7 @@ class EdgeStore:
         *,
         mode: SearchMode = SearchMode.HNSW,
         ef: int | None = None,
+        on_copies: bool = True,
     ) -> list[Hit]:
         """Nearest points to `vector` (dim,) float32 by cosine, best first, ties by id."""
         check_vector(vector, self.dim, "query")
@@ -130,7 +132,7 @@ class EdgeStore:
                 hnsw_ef=ef,
                 exact=mode is SearchMode.EXACT,
                 acorn=_ACORN if mode is SearchMode.ACORN else None,
-                quantization=_RESCORED,
+                quantization=_RESCORED if on_copies else _NO_COPIES,
             ),
             with_payload=True,
         )

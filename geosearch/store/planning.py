@@ -67,6 +67,8 @@ def search(
     vector: NDArray[np.float32],
     where: Filter | None = None,
     limit: int = 10,
+    *,
+    on_copies: bool = True,
 ) -> PlannedHits:
     """The nearest matching points, never fewer than `min(limit, matched)`.
 
@@ -75,18 +77,22 @@ def search(
         vector: (dim,) float32, finite, not zero.
         where: what a point must match; None asks for nothing.
         limit: how many hits are wanted.
+        on_copies: whether walks may compare 8-bit copies: not for a query that is no feature, as
+            the negative of one, whose values the copies do not have. Measured on 11,034 features of
+            `lite` (none below 0), ef 800: of the 200 nearest to queries of a learned metric copies
+            found 0.65, the vectors themselves 0.97; of those nearest to negatives 0.04 and 0.98.
 
     Raises:
         StoreError: the vector is unusable or the engine refuses.
     """
     matched = store.count(where)
     wanted = min(limit, matched)
-    mode, ef = choose(matched, is_filtered=where is not None, limit=limit)
+    mode, ef = choose(matched, is_filtered=where is not None, limit=limit, on_copies=on_copies)
     if mode is SearchMode.ACORN:
-        hits = _matching_neighbors(store, vector, where, limit, matched)
+        hits = _matching_neighbors(store, vector, where, limit, matched, on_copies)
         if len(hits) == wanted:
             return PlannedHits(tuple(hits), matched, SearchMode.HNSW)
-    hits = store.query(vector, where, limit, mode=mode, ef=ef)
+    hits = store.query(vector, where, limit, mode=mode, ef=ef, on_copies=on_copies)
     if len(hits) < wanted and mode is not SearchMode.EXACT:
         mode = SearchMode.EXACT
         hits = store.query(vector, where, limit, mode=mode)
@@ -99,6 +105,7 @@ def _matching_neighbors(
     where: Filter | None,
     limit: int,
     matched: int,
+    on_copies: bool,
 ) -> list[Hit]:
     """Those of the nearest of all points that match; as many as wanted, or not all of the best.
 
@@ -106,15 +113,23 @@ def _matching_neighbors(
     enough of what it finds does.
     """
     expected = math.ceil(limit * store.count() / matched)
-    nearest = store.query(vector, None, 3 * expected, ef=max(FREE_EF, 6 * expected))
+    nearest = store.query(
+        vector, None, 3 * expected, ef=max(FREE_EF, 6 * expected), on_copies=on_copies
+    )
     inside = matches(where, [hit.payload for hit in nearest])
     return [hit for hit, is_inside in zip(nearest, inside, strict=True) if is_inside][:limit]
 
 
-def choose(matched: int, *, is_filtered: bool, limit: int) -> tuple[SearchMode, int | None]:
-    """How to search, and how many points a walk keeps in sight (None: it is no walk)."""
+def choose(
+    matched: int, *, is_filtered: bool, limit: int, on_copies: bool = True
+) -> tuple[SearchMode, int | None]:
+    """How to search, and how many points a walk keeps in sight (None: it is no walk).
+
+    Of the 200 nearest features of `lite` to one of them, a walk over copies finds 0.999 with 400
+    in sight; a query that is no feature needs 800 for 0.97.
+    """
     if matched <= max(EXACT_UP_TO, 10 * limit):
         return SearchMode.EXACT, None
     if is_filtered:
         return SearchMode.ACORN, max(FILTERED_EF, 4 * limit)
-    return SearchMode.HNSW, max(UNFILTERED_EF, 4 * limit)
+    return SearchMode.HNSW, max(UNFILTERED_EF, (2 if on_copies else 4) * limit)

@@ -127,6 +127,7 @@ class ServerStore:
         *,
         mode: SearchMode = SearchMode.HNSW,
         ef: int | None = None,
+        on_copies: bool = True,
     ) -> list[Hit]:
         """Nearest points to `vector` (dim,) float32 by cosine, best first, ties by id."""
         check_vector(vector, self.dim, "query")
@@ -138,7 +139,9 @@ class ServerStore:
             hnsw_ef=ef,
             exact=mode is SearchMode.EXACT,
             acorn=acorn,
-            quantization=models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING),
+            quantization=models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
+            if on_copies
+            else models.QuantizationSearchParams(ignore=True),
         )
         with self._request("search"):
             found = self._client.query_points(

@@ -405,6 +405,41 @@ def test_what_is_shown_is_completed_and_photos_that_nobody_knows_are_left_out(ga
     assert [hit.photo.path for hit in found.negatives] == ["far"]
 
 
+def test_photos_that_the_catalogue_has_let_go_of_do_not_speak_and_all_is_looked_up_at_once():
+    gone = [neighbor(f"gone {n}", PARIS, 0.95 - 0.001 * n) for n in range(6)]
+    kept = [neighbor(f"kept {n}", LUND, 0.9 - 0.001 * n) for n in range(6)]
+    lost, asked = {one.photo.id for one in gone}, []
+
+    def complete(found):
+        asked.append(len(found))
+        return [one for one in found if one.photo.id not in lost]
+
+    far = neighbor("far", Coordinate(0.0, 100.0), -0.5)
+
+    def located_among(photos):
+        sources = MoreSources(farthest=lambda query, limit: [far], complete=complete)
+        locator = Locator(lambda query, limit: photos, lambda _: "", encoder="e", sources=sources)
+        return locator.locate(np.array([1.0], np.float32), image="q")
+
+    assert located_among(kept).best.coordinate.distance_km(LUND) < 1.0
+    assert asked == [7]
+    found = located_among(gone + kept)
+    assert found.best.coordinate.distance_km(LUND) < 1.0
+    assert not found.alternatives
+
+
+def test_queries_of_the_learned_metric_have_a_source_of_their_own(reranker, gallery):
+    asked = []
+
+    def learned(query, limit):
+        asked.append(query)
+        return [Neighbor(gallery.photos[3], 1.0)]
+
+    _, others = located(reranker, gallery, 17, sources=MoreSources(learned=learned))
+    assert len(asked) == len(others) == 1
+    assert asked[0] == pytest.approx(reranker.metric.query(gallery.vectors[17]))
+
+
 def test_only_vectors_whose_blocks_differ_have_a_visual_channel():
     alike = np.tile(np.array([0.6, 0.8], np.float32), 3)
     assert visual_query(alike) is None

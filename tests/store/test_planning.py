@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from uuid import UUID
 
 import numpy as np
@@ -39,9 +40,10 @@ class Spy:
         *,
         mode: SearchMode = SearchMode.HNSW,
         ef: int | None = None,
+        on_copies: bool = True,
     ) -> list[Hit]:
         self.asked.append(mode)
-        hits = self.inner.query(vector, where, limit, mode=mode, ef=ef)
+        hits = self.inner.query(vector, where, limit, mode=mode, ef=ef, on_copies=on_copies)
         return hits if mode is SearchMode.EXACT else hits[: self.walks_return]
 
 
@@ -224,3 +226,28 @@ def test_a_walk_keeps_more_in_sight_than_it_returns(is_filtered: bool) -> None:
         assert mode is not SearchMode.EXACT
         assert ef is not None
         assert ef >= 2 * limit
+
+
+def test_a_query_unlike_anything_stored_is_compared_with_the_vectors_and_not_with_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Features that are never negative, and the negative of one: copies hold no such value."""
+    monkeypatch.setattr(planning, "EXACT_UP_TO", 100)
+    rng = np.random.default_rng(0)
+    dim = 1024  # the engine makes copies of 10 MB and more
+    vectors = np.abs(rng.normal(size=(3000, dim))).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    store = EdgeStore(tmp_path / "vectors", dim=dim, identity="test")
+    store.upsert(
+        [VectorPoint(UUID(int=n), v, PointPayload(Coordinate(0, 0))) for n, v in enumerate(vectors)]
+    )
+    store.optimize()
+    shares = {True: 0.0, False: 0.0}
+    for query in -vectors[:20]:
+        truth = set(np.argsort(-(vectors @ query))[:10].tolist())
+        for on_copies in shares:
+            found = planning.search(store, query, None, 10, on_copies=on_copies).hits
+            shares[on_copies] += len({hit.id.int for hit in found} & truth) / 200
+    store.close()
+    assert shares[False] > 0.8
+    assert shares[True] < 0.5

@@ -1,0 +1,35 @@
+"""What the steps of locating one photo were, and how long each took."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from geosearch.geo import Coordinate
+from geosearch.records import Step
+
+
+class StepLog:
+    """Steps as they happen, each with the seconds since the one before."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.steps: list[Step] = []
+        self._clock = clock
+        self._started = self._last = clock()
+
+    def lap(self) -> float:
+        """Seconds since the last lap."""
+        now = self._clock()
+        seconds, self._last = now - self._last, now
+        return seconds
+
+    def note(self, name: str, summary: str, coordinate: Coordinate | None) -> None:
+        """A step that took since the last lap."""
+        self.add(name, summary, coordinate, self.lap())
+
+    def add(self, name: str, summary: str, coordinate: Coordinate | None, seconds: float) -> None:
+        """A step that took so many seconds."""
+        self.steps.append(Step(name, summary, coordinate, seconds))
+
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return self._clock() - self._started
