@@ -9,9 +9,9 @@ from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, Select, case, delete, func, insert, select, update
+from sqlalchemy import Engine, Select, case, delete, exists, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.orm import sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 
 from geosearch.catalogue.drafts import (
     KnownPhoto,
@@ -152,6 +152,7 @@ class Catalogue:
             if photos:
                 session.execute(_WRITE_PHOTO, [values_of(photo) for photo in photos])
             if sources:
+                failed = _failed_photos_of(session, [source.uri for source in sources])
                 session.execute(
                     _WRITE_SOURCE,
                     [
@@ -165,6 +166,8 @@ class Catalogue:
                         for source in sources
                     ],
                 )
+                if failed:
+                    session.execute(_DROP_UNSEEN.where(PhotoRow.id.in_(failed)))
 
     def refuse_source(self, uri: str, reason: str, *, run_id: int) -> None:
         """Write a source that gave no photo; one that gave one before keeps it."""
@@ -333,6 +336,20 @@ def _upsert(table: type[PhotoRow] | type[SourceRow], key: str, *fixed: str) -> A
 
 _WRITE_PHOTO = _upsert(PhotoRow, "id", "sha256", "attempts")
 _WRITE_SOURCE = _upsert(SourceRow, "uri")
+
+# A file that was mended holds another photo now; the one that failed is nowhere any more.
+_DROP_UNSEEN = delete(PhotoRow).where(
+    PhotoRow.state == str(PhotoState.FAILED), ~exists().where(SourceRow.photo_id == PhotoRow.id)
+)
+
+
+def _failed_photos_of(session: Session, uris: Collection[str]) -> Sequence[UUID]:
+    query = (
+        select(PhotoRow.id)
+        .join(SourceRow, SourceRow.photo_id == PhotoRow.id)
+        .where(SourceRow.uri.in_(uris), PhotoRow.state == str(PhotoState.FAILED))
+    )
+    return session.scalars(query).all()
 
 
 def _advance(ids: Collection[UUID], state: PhotoState) -> Any:

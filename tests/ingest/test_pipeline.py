@@ -208,6 +208,29 @@ def test_retry_takes_failed_photos_again_when_asked(
     _assert_catalogue_and_index_agree(geosearch)
 
 
+def test_a_file_that_was_mended_leaves_no_failed_photo_behind_unless_a_copy_is_left(
+    geosearch: GeoSearch, folder: Path, make_jpeg: MakeJpeg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from geosearch.errors import UnreadableImage
+
+    def break_down(*_: object) -> None:
+        raise UnreadableImage("a decoder that is not installed")
+
+    first, second = sorted(folder.iterdir())[:2]
+    with monkeypatch.context() as broken:
+        broken.setattr(ColorGridEmbedder, "prepare", break_down)
+        copy = folder / "copy.jpg"
+        copy.write_bytes(second.read_bytes())
+        assert geosearch.ingest([first, second, copy]).failed >= 2
+    for number, path in enumerate((first, second)):
+        path.write_bytes(make_jpeg(50 + number, gps=(10, 10)))
+    assert geosearch.ingest([first, second]).indexed == 2
+    counts = geosearch.services.catalogue.counts()
+    assert (counts["indexed"], counts["failed"]) == (2, 1)
+    [(path, reason)] = geosearch.services.catalogue.last_errors()
+    assert "not installed" in reason
+
+
 def test_manifest_rows_and_the_folder_they_lie_in_are_counted_once(
     geosearch: GeoSearch, folder: Path
 ) -> None:
