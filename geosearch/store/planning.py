@@ -44,6 +44,16 @@ FILTERED_EF = 1024
 FREE_EF = 128
 """Points in sight of the walk that tries whether the nearest of all points match anyway."""
 
+FREE_FROM = 4_000
+FREE_SHARE = 0.25
+FREE_LIMIT = 50
+"""From so many matches, and such a share of all points, that walk comes before comparing, too.
+
+Measured on Edge 0.9.0, 20,000 x 768, half of all within a circle, processor time: 5.7 ms with
+comparing, 2.5 to 2.7 ms with the walk, of which counting 1.7; recall 1.000 where places do not
+follow looks, 0.9995 where they do. Longer lists need a wider walk, which is no quicker.
+"""
+
 UNFILTERED_EF = 512
 """Points in sight of a search without a filter; for queries unlike anything stored, too."""
 
@@ -88,7 +98,7 @@ def search(
     matched = store.count(where)
     wanted = min(limit, matched)
     mode, ef = choose(matched, is_filtered=where is not None, limit=limit, on_copies=on_copies)
-    if mode is SearchMode.ACORN:
+    if mode is SearchMode.ACORN or (where is not None and _is_common(store, matched, limit)):
         hits = _matching_neighbors(store, vector, where, limit, matched, on_copies)
         if len(hits) == wanted:
             return PlannedHits(tuple(hits), matched, SearchMode.HNSW)
@@ -97,6 +107,11 @@ def search(
         mode = SearchMode.EXACT
         hits = store.query(vector, where, limit, mode=mode)
     return PlannedHits(tuple(hits), matched, mode)
+
+
+def _is_common(store: VectorStore, matched: int, limit: int) -> bool:
+    """Whether so much matches that a walk without the filter is worth a try before comparing."""
+    return limit <= FREE_LIMIT and matched >= max(FREE_FROM, FREE_SHARE * store.count())
 
 
 def _matching_neighbors(

@@ -120,6 +120,24 @@ def test_many_matches_are_walked_with_acorn_and_all_points_without_it(
     assert spy.asked == [SearchMode.HNSW, SearchMode.ACORN, SearchMode.HNSW]
 
 
+def test_where_much_matches_a_walk_of_all_points_is_tried_before_comparing(
+    collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "FREE_FROM", 1000)
+    spy = Spy(collection.store)
+    swedish = next(n for n, payload in enumerate(collection.payloads) if payload.country == "SE")
+    found = planning.search(spy, collection.vectors[swedish], Country("SE"), 10)  # type: ignore[arg-type]
+    assert (found.plan, spy.asked) == (SearchMode.HNSW, [SearchMode.HNSW])
+    inside = [payload.country == "SE" for payload in collection.payloads]
+    truth = nearest(collection, collection.vectors[swedish], inside)
+    assert [hit.id.int for hit in found.hits] == truth
+    # None of a Norwegian's neighbours matches, and a long list would need too wide a walk.
+    spy.asked.clear()
+    planning.search(spy, norwegian(collection), Country("SE"), 10)  # type: ignore[arg-type]
+    planning.search(spy, norwegian(collection), Country("SE"), 100)  # type: ignore[arg-type]
+    assert spy.asked == [SearchMode.HNSW, SearchMode.EXACT, SearchMode.EXACT]
+
+
 @pytest.mark.usefixtures("walks")
 def test_no_filtered_walk_is_made_where_the_nearest_of_all_points_match(
     collection: Collection,

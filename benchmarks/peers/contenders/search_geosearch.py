@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -30,13 +31,8 @@ def measure(request: Request) -> Answer:
     if request["action"] == "filtered":
         found = filtered(request, inputs, store, queries)
     else:
-        planning.search(store, queries[0], limit=request["k"])
-        ids, clock = [], Clock()
-        for query in queries:
-            with clock.running():
-                hits = planning.search(store, query, limit=request["k"]).hits
-            ids.append([hit.id.int for hit in hits])
-        tries = {"None": {"found": ids, "ms": clock.milliseconds, "cpu_ms": clock.cpu_ms}}
+        efs = [None] if request["plan"] == "planned" else request["efs"]
+        tries = {str(ef): searched(store, queries, request["k"], ef) for ef in efs}
         found = {"tries": tries, "resident_mb": resident_mb() - before}
     store.close()
     return found
@@ -67,6 +63,20 @@ def build(request: Request, inputs: Path, directory: Path) -> Answer:
         "graph_s": optimizing.seconds[0],
         "disk_mb": sum(path.stat().st_blocks * 512 for path in files) / 1e6,
     }
+
+
+def searched(store: EdgeStore, queries: np.ndarray, k: int, ef: int | None) -> dict[str, Any]:
+    """Ids and milliseconds, planned when `ef` is None, or by a plain walk of that effort."""
+    planning.search(store, queries[0], limit=k)
+    ids, clock = [], Clock()
+    for query in queries:
+        with clock.running():
+            if ef is None:
+                hits = list(planning.search(store, query, limit=k).hits)
+            else:
+                hits = store.query(query, None, k, ef=ef)
+        ids.append([hit.id.int for hit in hits])
+    return {"found": ids, "ms": clock.milliseconds, "cpu_ms": clock.cpu_ms}
 
 
 def filtered(request: Request, inputs: Path, store: EdgeStore, queries: np.ndarray) -> Answer:
