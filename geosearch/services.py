@@ -27,6 +27,7 @@ from geosearch.serving.opener import IndexOpener
 from geosearch.settings import Settings
 from geosearch.store.base import VectorStore
 from geosearch.store.inventory import StoredCollection, drop_local_collection, local_collections
+from geosearch.store.layout import Quantization, VectorLayout
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -171,10 +172,6 @@ class Services(Closing):
         """Whether borrowing the index opens nothing and loads no encoder."""
         return self._exchange.at_hand is not None
 
-    def is_outdated(self) -> bool:
-        """Whether another index was switched to than the one that this process has open."""
-        return self._exchange.is_outdated()
-
     def hand_over(self, index: OpenIndex, *, switch: Callable[[], bool]) -> bool:
         """Work with an index from the moment it is switched to; whether it was."""
         return self._exchange.hand_over(index, switch=switch)
@@ -195,14 +192,16 @@ class Services(Closing):
         return self.index.store
 
     def _open_store(self, name: str, dim: int, identity: str) -> VectorStore:
+        settings = self.settings
+        layout = VectorLayout(Quantization(settings.vector_quantization), settings.vectors_on_disk)
         if self.settings.qdrant_url is None:
             from geosearch.store.edge import EdgeStore
 
-            return EdgeStore(self.home.qdrant / name, dim=dim, identity=identity)
+            return EdgeStore(self.home.qdrant / name, dim=dim, identity=identity, layout=layout)
         from geosearch.store.server import ServerStore, connect
 
         client = connect(self.settings.qdrant_url, api_key=self._qdrant_key)
-        return ServerStore(client, name, dim=dim, identity=identity)
+        return ServerStore(client, name, dim=dim, identity=identity, layout=layout)
 
     @property
     def _qdrant_key(self) -> str | None:

@@ -61,6 +61,16 @@ class Settings(BaseSettings):
         description="auto, float32, bfloat16 or float16; auto takes the fastest that stays within "
         "a cosine of 0.999 of float32.",
     )
+    vector_quantization: Literal["int8", "int4", "none"] = Field(
+        default="int8",
+        description="Small copies of vectors that searches compare first, in indexes made from now "
+        "on: int8, int4, or none.",
+    )
+    vectors_on_disk: bool = Field(
+        default=False,
+        description="Whether indexes made from now on leave full-length vectors on disk and keep "
+        "only the small copies in memory.",
+    )
     batch_size: int = Field(
         default=32,
         ge=1,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 
 from geosearch.benchmarks.shapes import clustered_vectors, perturbed, places_anywhere
 from geosearch.encoder.fusion import BLOCKS, fuse
+from geosearch.geo import Coordinate
 from geosearch.store import planning
 from geosearch.store.base import PointPayload, VectorPoint
 from geosearch.store.edge import EdgeStore
+from geosearch.store.layout import Quantization, VectorLayout
 
 KINDS: dict[str, dict[str, float]] = {
     "image": {"visual": 1.0, "text_aligned": 1.0, "location_aligned": 1.0},
@@ -48,56 +50,78 @@ def modality_recall(
     """Recall@10 and time of each kind of query against comparing with every vector in float32.
 
     Each block is clustered by itself: what looks alike need not be at one place. Queries are
-    perturbed stored blocks. The store keeps 8-bit copies and rescores, as it always does.
+    perturbed stored blocks, the same for each way of keeping the vectors.
     """
     say = progress or (lambda _: None)
     rng = np.random.default_rng(seed)
     blocks = {name: clustered_vectors(rng, n, block_dim)[0] for name in BLOCKS}
     vectors = fuse(**blocks)
     places = places_anywhere(rng, n)
-    rows = []
-    with tempfile.TemporaryDirectory(prefix="geosearch-bench-") as scratch:
-        store = EdgeStore(Path(scratch) / "store", dim=3 * block_dim, identity="benchmark")
-        for start in range(0, n, 1000):
-            store.upsert(
-                [
-                    VectorPoint(UUID(int=i), vectors[i], PointPayload(places[i]))
-                    for i in range(start, min(start + 1000, n))
-                ]
-            )
-        say(f"{n:,} vectors written")
-        store.optimize()
-        for kind, filled in KINDS.items():
-            asked = {
+    asked = {
+        kind: _fused(
+            {
                 name: weight * perturbed(rng, blocks[name][rng.integers(0, n, queries)])
                 for name, weight in filled.items()
             }
-            recall, times_ms = _ask(store, vectors, asked)
-            row = {
-                "query": kind,
-                "recall_at_10": recall,
-                "p50_ms": statistics.median(times_ms),
-                "p95_ms": float(np.quantile(times_ms, 0.95)),
-                "baseline": "every vector compared, float32",
-            }
-            rows.append(row)
-            say(f"{kind}: recall {recall:.3f}, {row['p50_ms']:.1f} ms")
-        store.close()
+        )
+        for kind, filled in KINDS.items()
+    }
+    truth = {
+        kind: [set(np.argpartition(-(vectors @ q), LIMIT)[:LIMIT].tolist()) for q in asked[kind]]
+        for kind in KINDS
+    }
+    rows = []
+    for copies in Quantization:
+        with tempfile.TemporaryDirectory(prefix="geosearch-bench-") as scratch:
+            store = _filled(Path(scratch) / "store", vectors, places, VectorLayout(copies))
+            say(f"{copies}: {n:,} vectors written, graph built")
+            for kind in KINDS:
+                recall, times_ms = _ask(store, asked[kind], truth[kind])
+                row = {
+                    "copies": str(copies),
+                    "query": kind,
+                    "recall_at_10": recall,
+                    "p50_ms": statistics.median(times_ms),
+                    "p95_ms": float(np.quantile(times_ms, 0.95)),
+                    "baseline": "every vector compared, float32",
+                }
+                rows.append(row)
+                say(f"{kind}: recall {recall:.4f}, {row['p50_ms']:.1f} ms")
+            store.close()
     return {"name": "modalities", "rows": rows}
 
 
+def _filled(
+    directory: Path,
+    vectors: NDArray[np.float32],
+    places: Sequence[Coordinate],
+    layout: VectorLayout,
+) -> EdgeStore:
+    store = EdgeStore(directory, dim=vectors.shape[1], identity="benchmark", layout=layout)
+    for start in range(0, len(vectors), 1000):
+        store.upsert(
+            [
+                VectorPoint(UUID(int=i), vectors[i], PointPayload(places[i]))
+                for i in range(start, min(start + 1000, len(vectors)))
+            ]
+        )
+    store.optimize()
+    return store
+
+
+def _fused(asked: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Queries (q, 3 dim) that fill the blocks that are asked for."""
+    zero = np.zeros_like(next(iter(asked.values())))
+    return np.concatenate([asked.get(name, zero) for name in BLOCKS], axis=1)
+
+
 def _ask(
-    store: EdgeStore, vectors: NDArray[np.float32], asked: dict[str, NDArray[np.float32]]
+    store: EdgeStore, queries: NDArray[np.float32], truth: list[set[int]]
 ) -> tuple[float, list[float]]:
-    dim = vectors.shape[1] // len(BLOCKS)
-    count = len(next(iter(asked.values())))
-    zero = np.zeros((count, dim), np.float32)
-    queries = np.concatenate([asked.get(name, zero) for name in BLOCKS], axis=1)  # (q, 3 dim)
     found, times_ms = [], []
-    for query in queries:
-        truth = set(np.argpartition(-(vectors @ query), LIMIT)[:LIMIT].tolist())
+    for query, nearest in zip(queries, truth, strict=True):
         start = time.perf_counter()
         hits = planning.search(store, query, None, LIMIT).hits
         times_ms.append(1000.0 * (time.perf_counter() - start))
-        found.append(len({hit.id.int for hit in hits} & truth) / LIMIT)
+        found.append(len({hit.id.int for hit in hits} & nearest) / LIMIT)
     return float(np.mean(found)), times_ms

@@ -30,7 +30,7 @@ def bench(name: str, size: int | None, as_json: bool) -> int:
     filter-recall       recall and time of filtered searches against exact ones
     filter-correctness  points missed or extra under circles, boxes and polygons
     train               training from cached features against the backbone in the loop
-    modalities          recall of image, text, coordinate and mixed queries in one index
+    modalities          recall of image, text, coordinate and mixed queries, float32 and copies
     register            rows a second of the bulk producer against plain ORM adds, its memory
     sizing              disk and memory of 100,000 vectors and photos against the formula
     workers             one and two workers against the same in process, on servers

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 from geosearch.errors import HomeLocked, StorageFull, StoreError
 from geosearch.store import building
 from geosearch.store.base import (
-    INT8_QUANTILE,
-    OVERSAMPLING,
     Hit,
     PointPayload,
     SearchMode,
@@ -33,6 +31,7 @@ from geosearch.store.base import (
     ranked,
 )
 from geosearch.store.filters import Filter, to_qdrant
+from geosearch.store.layout import INT8_QUANTILE, STANDARD, Quantization, VectorLayout
 from geosearch.store.manifest import (
     MANIFEST,
     check_manifest,
@@ -60,7 +59,6 @@ _RESERVE_BYTES = 128 * 2**20
 
 # Left to itself the engine takes ACORN only where it guesses that less than 0.4 of all match.
 _ACORN = edge.AcornSearchParams(enable=True, max_selectivity=1.0)
-_RESCORED = edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
 _NO_COPIES = edge.QuantizationSearchParams(ignore=True)
 
 
@@ -75,6 +73,7 @@ class EdgeStore:
         directory: made if missing; what is in it must be ours.
         dim: length of the vectors.
         identity: the encoder that the vectors come from.
+        layout: how vectors are kept, if the directory is made now.
 
     Raises:
         HomeLocked: another process has the directory open.
@@ -83,13 +82,23 @@ class EdgeStore:
         StoreError: the directory cannot be read or is not a vector store.
     """
 
-    def __init__(self, directory: Path, *, dim: int, identity: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        dim: int,
+        identity: str,
+        layout: VectorLayout = STANDARD,
+    ) -> None:
         self.directory = Path(directory)
         self.dim = dim
         self.identity = identity
         self._is_closed = False
+        self._rescored = edge.QuantizationSearchParams(
+            rescore=True, oversampling=layout.oversampling
+        )
         if not (self.directory / MANIFEST).exists():
-            _create(self.directory, dim=dim, identity=identity)
+            _create(self.directory, dim=dim, identity=identity, layout=layout)
         check_manifest(self.directory, dim=dim, identity=identity)
         self._require_room("open", 0)
         with _translated("open", self.directory):
@@ -132,7 +141,7 @@ class EdgeStore:
                 hnsw_ef=ef,
                 exact=mode is SearchMode.EXACT,
                 acorn=_ACORN if mode is SearchMode.ACORN else None,
-                quantization=_RESCORED if on_copies else _NO_COPIES,
+                quantization=self._rescored if on_copies else _NO_COPIES,
             ),
             with_payload=True,
         )
@@ -248,7 +257,7 @@ class EdgeStore:
                 yield from self._shard.retrieve([*some], False, with_vector)
 
 
-def _create(directory: Path, *, dim: int, identity: str) -> None:
+def _create(directory: Path, *, dim: int, identity: str, layout: VectorLayout) -> None:
     """Make a store beside `directory` and move it there, so that no half of one is ever there."""
     try:
         if directory.exists() and any(directory.iterdir()):
@@ -263,7 +272,7 @@ def _create(directory: Path, *, dim: int, identity: str) -> None:
         raise os_error("create", directory, error) from error
     try:
         with _translated("create", directory):
-            shard = edge.EdgeShard.create(str(new / _SHARD), _config(dim))
+            shard = edge.EdgeShard.create(str(new / _SHARD), _config(dim, layout))
             # Before the first point: links of the graph follow the indexes that exist at that time.
             for name, kind in INDEXED_FIELDS.items():
                 shard.update(edge.UpdateOperation.create_field_index(name, _SCHEMAS[kind]))
@@ -280,14 +289,27 @@ def _create(directory: Path, *, dim: int, identity: str) -> None:
         shutil.rmtree(new, ignore_errors=True)
 
 
-def _config(dim: int) -> edge.EdgeConfig:
+def _config(dim: int, layout: VectorLayout) -> edge.EdgeConfig:
     return edge.EdgeConfig(
-        vectors=edge.EdgeVectorParams(size=dim, distance=edge.Distance.Cosine),
-        hnsw_config=edge.HnswIndexConfig(m=16, ef_construct=128, full_scan_threshold=10_000),
-        quantization_config=edge.ScalarQuantizationConfig(
-            type=edge.ScalarType.Int8, quantile=INT8_QUANTILE, memory=edge.Memory.Cached
+        vectors=edge.EdgeVectorParams(
+            size=dim,
+            distance=edge.Distance.Cosine,
+            memory=edge.Memory.Cold if layout.on_disk else None,
         ),
+        hnsw_config=edge.HnswIndexConfig(m=16, ef_construct=128, full_scan_threshold=10_000),
+        quantization_config=_COPIES[layout.quantization](),
     )
+
+
+_COPIES: dict[Quantization, Callable[[], Any]] = {
+    Quantization.INT8: lambda: edge.ScalarQuantizationConfig(
+        type=edge.ScalarType.Int8, quantile=INT8_QUANTILE, memory=edge.Memory.Cached
+    ),
+    Quantization.INT4: lambda: edge.TurboQuantQuantizationConfig(
+        bits=edge.TurboQuantBitSize.Bits4, memory=edge.Memory.Cached
+    ),
+    Quantization.NONE: lambda: None,
+}
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from geosearch.store.filters import Filter, matches
 #   no filter  50,000    0.0     11.6    2.0  1.000 at ef 512
 #
 # Left to its own ef the filtered walk had 0.73 to 0.91 in these rows, which all read float32.
-# Over 8-bit copies (`base.OVERSAMPLING`) ACORN within 10,000 km takes 4.2 / 5.5 / 6.4 ms, recall
+# Over 8-bit copies (`layout.OVERSAMPLING`) ACORN within 10,000 km takes 4.2 / 5.5 / 6.4 ms, recall
 # 0.987 / 0.993 / 0.995 at ef 512 / 768 / 1024. Of 200 searches there, 108 needed no filtered walk
 # (FREE_EF); with ef 1024 for the others recall was 0.9945, counting and all 6.9 ms (p95 14.9 ms).
 

@@ -19,8 +19,6 @@ from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
 from geosearch.errors import ConfigError, IdentityMismatch, StorageFull, StoreError
 from geosearch.store.base import (
-    INT8_QUANTILE,
-    OVERSAMPLING,
     Hit,
     PointPayload,
     SearchMode,
@@ -32,7 +30,20 @@ from geosearch.store.base import (
 )
 from geosearch.store.filters import Filter, to_qdrant
 from geosearch.store.inventory import PREFIX, StoredCollection
+from geosearch.store.layout import INT8_QUANTILE, STANDARD, Quantization, VectorLayout
 from geosearch.store.payload import INDEXED_FIELDS, from_stored, to_stored
+
+_INT8 = models.ScalarQuantizationConfig(
+    type=models.ScalarType.INT8, quantile=INT8_QUANTILE, always_ram=True
+)
+_INT4 = models.TurboQuantQuantizationConfig(bits=models.TurboQuantBitSize.BITS4, always_ram=True)
+_COPIES: dict[Quantization, models.QuantizationConfig | None] = {
+    Quantization.INT8: models.ScalarQuantization(scalar=_INT8),
+    Quantization.INT4: models.TurboQuantization(turbo=_INT4),
+    Quantization.NONE: None,
+}
+
+_NO_COPIES = models.QuantizationSearchParams(ignore=True)
 
 ALIAS = "geosearch"
 """Name under which other programs find the collection in use.
@@ -76,6 +87,7 @@ class ServerStore:
         collection: name of the collection.
         dim: length of the vectors.
         identity: the encoder that the vectors come from.
+        layout: how vectors are kept, if the collection is made now.
 
     Raises:
         IdentityMismatch: the collection holds the vectors of another encoder.
@@ -83,11 +95,23 @@ class ServerStore:
         StoreError: the server refuses, or the collection is not one of ours.
     """
 
-    def __init__(self, client: QdrantClient, collection: str, *, dim: int, identity: str) -> None:
+    def __init__(
+        self,
+        client: QdrantClient,
+        collection: str,
+        *,
+        dim: int,
+        identity: str,
+        layout: VectorLayout = STANDARD,
+    ) -> None:
         self.collection = collection
         self.dim = dim
         self.identity = identity
         self._client = client
+        self._layout = layout
+        self._rescored = models.QuantizationSearchParams(
+            rescore=True, oversampling=layout.oversampling
+        )
         self._is_closed = False
         # In memory there is neither index nor graph; the client warns when one is spoken of.
         self._has_indexes = client.init_options.get("location") != ":memory:"
@@ -139,9 +163,7 @@ class ServerStore:
             hnsw_ef=ef,
             exact=mode is SearchMode.EXACT,
             acorn=acorn,
-            quantization=models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
-            if on_copies
-            else models.QuantizationSearchParams(ignore=True),
+            quantization=self._rescored if on_copies else _NO_COPIES,
         )
         with self._request("search"):
             found = self._client.query_points(
@@ -261,13 +283,11 @@ class ServerStore:
                 self._client.create_collection(
                     self.collection,
                     vectors_config=models.VectorParams(
-                        size=self.dim, distance=models.Distance.COSINE
+                        size=self.dim,
+                        distance=models.Distance.COSINE,
+                        on_disk=self._layout.on_disk or None,
                     ),
-                    quantization_config=models.ScalarQuantization(
-                        scalar=models.ScalarQuantizationConfig(
-                            type=models.ScalarType.INT8, quantile=INT8_QUANTILE, always_ram=True
-                        )
-                    ),
+                    quantization_config=_COPIES[self._layout.quantization],
                     # A filter on a field without an index would read every payload.
                     strict_mode_config=models.StrictModeConfig(
                         enabled=True, unindexed_filtering_retrieve=False
@@ -324,17 +344,10 @@ def server_collections(client: QdrantClient) -> list[StoredCollection]:
     """
     found = []
     with _translated("list the collections"):
-        for described in client.get_collections().collections:
-            if described.name.startswith(PREFIX):
-                metadata = client.get_collection(described.name).config.metadata or {}
-                known = "identity" in metadata and "dim" in metadata
-                found.append(
-                    StoredCollection(
-                        described.name, str(metadata["identity"]), int(metadata["dim"])
-                    )
-                    if known
-                    else StoredCollection(described.name, None)
-                )
+        names = [described.name for described in client.get_collections().collections]
+        for name in (name for name in names if name.startswith(PREFIX)):
+            metadata = client.get_collection(name).config.metadata or {}
+            found.append(StoredCollection(name, metadata.get("identity"), metadata.get("dim")))
     return sorted(found, key=lambda collection: collection.name)
 
 

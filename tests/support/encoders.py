@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +17,16 @@ from geosearch.settings import Settings
 
 
 class TurnedEmbedder(ColorGridEmbedder):
-    """Colours on a grid, turned by a rotation of its own for each version."""
+    """Colours on a grid, turned by a rotation of its own for each version.
+
+    Args:
+        version: another version is another identity.
+        delay_s: how long encoding several photos takes; one, as of a query, takes no time.
+    """
 
     def __init__(self, version: str, *, delay_s: float = 0.0) -> None:
-        super().__init__(version, delay_s=delay_s)
+        super().__init__(version)
+        self._batch_s = delay_s
         width = self.dim // 3
         noise = np.random.default_rng(zlib.crc32(version.encode())).normal(size=(width, width))
         self._turn = np.linalg.qr(noise)[0].astype(np.float32)
@@ -27,6 +34,11 @@ class TurnedEmbedder(ColorGridEmbedder):
     def image_features(self, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         turned: NDArray[np.float32] = super().image_features(pixels) @ self._turn
         return turned
+
+    def encode(self, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        if len(pixels) > 1:
+            time.sleep(self._batch_s)
+        return super().encode(pixels)
 
 
 def choose(home: Path, heads: str | None) -> None:
