@@ -175,6 +175,13 @@ class Settings(BaseSettings):
         le=8192,
         description="Longer side, in pixels, of the picture that a model is sent.",
     )
+    lmm_accuracy: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Part of photos like yours that the model locates within 25 km, where you know "
+        "it; learned from its agreement with the photos else.",
+    )
     lmm_monthly_budget_usd: float | None = Field(
         default=None,
         ge=0,

@@ -53,7 +53,12 @@ def public_prediction(prediction: Prediction) -> LocatedPhoto:
 
 def public_step(step: Step) -> Step:
     """A step whose words name files only."""
-    return replace(step, summary=_FOLDERS.sub("", step.summary))
+    return replace(step, summary=public_words(step.summary))
+
+
+def public_words(words: str) -> str:
+    """Words in which files are named without their folders."""
+    return _FOLDERS.sub("", words)
 
 
 def step_document(step: Step) -> Document:

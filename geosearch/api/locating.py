@@ -6,9 +6,9 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Generator, Sequence
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, TypedDict
 
-from fastapi import APIRouter, File, HTTPException, Request, UploadFile
+from fastapi import APIRouter, File, Form, HTTPException, Request, UploadFile
 from fastapi.responses import Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -20,6 +20,7 @@ from geosearch.api.answers import (
     prediction_answer,
     public_prediction,
     public_step,
+    public_words,
     step_document,
 )
 from geosearch.api.jobs import accepted
@@ -27,7 +28,9 @@ from geosearch.api.pictures import JPEG, picture
 from geosearch.api.shared import KeptAnswer, Shared, SharedState
 from geosearch.api.uploads import GONE
 from geosearch.catalogue.jobs import Job
-from geosearch.errors import GeosearchError, UnreadableImage
+from geosearch.client.reasoning import LmmWishes
+from geosearch.errors import ConfigError, GeosearchError, UnreadableImage
+from geosearch.lmm.prompts import MAX_HINT
 from geosearch.records import Step
 from geosearch.results import LocatedPhoto
 
@@ -39,11 +42,24 @@ MOST_FILES = 64
 """Photos of one request."""
 
 
+class Wishes(TypedDict):
+    """How a large multimodal model is to help."""
+
+    model: str | None
+    no_lmm: bool
+    hint: str | None
+
+
 @router.post("/v1/locate", responses={202: {"description": "A job."}})
 async def locate(
     request: Request,
     shared: SharedState,
     image: Annotated[list[UploadFile], File(description="The photo, or up to 64 of them.")],
+    model: Annotated[str | None, Form(description="Model to ask, by its name.")] = None,
+    no_lmm: Annotated[bool, Form(description="Ask no large multimodal model.")] = False,
+    hint: Annotated[
+        str | None, Form(max_length=MAX_HINT, description="What is known, for the model.")
+    ] = None,
 ) -> Response:
     """Say where a photo was taken; many photos become a job: 202, its address in Location.
 
@@ -53,17 +69,19 @@ async def locate(
     """
     if len(image) > MOST_FILES:
         raise HTTPException(413, f"{len(image)} photos at once; send at most {MOST_FILES}")
+    wishes: Wishes = {"model": model or None, "no_lmm": no_lmm, "hint": hint or None}
+    await run_in_threadpool(_check, shared, wishes)
     named = [(file_name(one.filename or "photo"), await one.read()) for one in image]
     if len(named) > 1:
-        return accepted(await run_in_threadpool(shared.jobs.submit, "locate", named))
+        return accepted(await run_in_threadpool(shared.jobs.submit, "locate", named, wishes))
     [(name, data)] = named
     if EVENTS in request.headers.get("accept", ""):
         await shared.locating.take()  # before the answer begins, so that it can still be refused
         return StreamingResponse(
-            _events(shared, data, _working(shared, data, name)), media_type=EVENTS
+            _events(shared, data, _working(shared, data, name, wishes)), media_type=EVENTS
         )
     async with shared.locating.turn():
-        return await run_in_threadpool(_answer, request, shared, data, name)
+        return await run_in_threadpool(_answer, request, shared, data, name, wishes)
 
 
 def locate_job(shared: Shared, job: Job, files: Sequence[Path]) -> Generator[Sequence[Document]]:
@@ -75,7 +93,8 @@ def locate_job(shared: Shared, job: Job, files: Sequence[Path]) -> Generator[Seq
             yield [{"image": name, "reason": GONE}]
             continue
         with shared.locating.patient_turn():
-            prediction = public_prediction(shared.geosearch.locate_bytes(data, name=name))
+            located = shared.geosearch.locate_bytes(data, name=name, **job.options)
+            prediction = public_prediction(located)
         yield [dict(exports.prediction_to_dict(prediction))]
 
 
@@ -94,8 +113,16 @@ def located_image(shared: SharedState, name: str) -> Response:
     return Response(kept.picture, media_type="image/jpeg")
 
 
-def _answer(request: Request, shared: Shared, data: bytes, name: str) -> Response:
-    prediction = public_prediction(shared.geosearch.locate_bytes(data, name=name))
+def _check(shared: Shared, wishes: Wishes) -> None:
+    """Make sure that the model can be asked; where lmm.yaml lies is nobody's business."""
+    try:
+        shared.geosearch.check_lmm(LmmWishes(**wishes))
+    except ConfigError as error:
+        raise HTTPException(422, public_words(str(error))) from error
+
+
+def _answer(request: Request, shared: Shared, data: bytes, name: str, wishes: Wishes) -> Response:
+    prediction = public_prediction(shared.geosearch.locate_bytes(data, name=name, **wishes))
     return prediction_answer(request, prediction, {"id": _keep(shared, prediction, data)})
 
 
@@ -114,7 +141,7 @@ def _keep(shared: Shared, prediction: LocatedPhoto, data: bytes) -> str:
     return shared.keep(KeptAnswer(prediction, small))
 
 
-def _working(shared: Shared, data: bytes, name: str) -> asyncio.Queue[_Said]:
+def _working(shared: Shared, data: bytes, name: str, wishes: Wishes) -> asyncio.Queue[_Said]:
     """Begin to locate in a thread; what it says, each step as it is done, the answer last.
 
     The turn that it holds ends with it, whether or not anybody still listens.
@@ -127,7 +154,7 @@ def _working(shared: Shared, data: bytes, name: str) -> asyncio.Queue[_Said]:
 
     def work() -> None:
         try:
-            say(shared.geosearch.locate_bytes(data, name=name, on_step=say))
+            say(shared.geosearch.locate_bytes(data, name=name, on_step=say, **wishes))
         except Exception as error:  # whoever listens raises it; without a word they would wait on
             say(error)
         finally:

@@ -313,6 +313,10 @@ class GeoSearch(Closing):
             predictor = self._predictor(index, where, LmmWishes(model, no_lmm, hint))
             return predictor.begin(data, name, on_step)()
 
+    def check_lmm(self, wishes: LmmWishes) -> None:
+        """Raise ConfigError unless `locate` can ask a large multimodal model as is wished."""
+        self._reasoners.of(wishes)
+
     def _predictor(self, index: OpenIndex, where: Filter | None, wishes: LmmWishes) -> Predictor:
         adviser = self._reasoners.of(wishes)
         self._warn_of_missing_photos(index)

@@ -10,8 +10,12 @@ from geosearch.errors import ConfigError
 from geosearch.geo import Coordinate
 from geosearch.localization.reasoning import Reasoner, ReasoningSettings
 from geosearch.localization.search_area import SearchArea, search_area
+from geosearch.localization.verification import Trust
 from geosearch.services import NO_LMM, Services
 from geosearch.store.filters import Filter
+
+KNOWN = 1000.0
+"""A known accuracy counts as so many answers seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +122,11 @@ class Reasoners:
             services.lmm_ledger,
             limits=Limits(run_usd=max_cost_usd, month_usd=settings.lmm_monthly_budget_usd),
         )
+        known = settings.lmm_accuracy
         return Reasoner(
             asker,
             name,
+            trust=None if known is None else Trust(hits=known * KNOWN, asked=KNOWN),
             settings=ReasoningSettings(
                 samples=samples,
                 positives=tuple(int(part) for part in settings.lmm_positives.split(",") if part),

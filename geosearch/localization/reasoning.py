@@ -94,6 +94,7 @@ class Reasoner:
         asker: puts single questions.
         model: the model's name in lmm.yaml.
         settings: how it is asked.
+        trust: how often it is right, where that is known; learned from agreement else.
         clock: seconds, monotonic; the same as the asker's.
 
     Raises:
@@ -107,6 +108,7 @@ class Reasoner:
         model: str | None = None,
         *,
         settings: ReasoningSettings | None = None,
+        trust: Trust | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._asker, self._clock = asker, clock
@@ -114,14 +116,14 @@ class Reasoner:
         self.settings = settings if settings is not None else ReasoningSettings()
         self._pool = ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="lmm")
         self._lock = threading.Lock()
-        self._trust = Trust()
+        self._trust, self._learns = trust or Trust(), trust is None
         self._failures = 0
         self._rests_until = float("-inf")
         self._why_resting = ""
 
     @property
     def trust(self) -> Trust:
-        """How often the model is right, as far as its agreement with the photos tells."""
+        """How often the model is right, as it is known or as far as agreement tells."""
         with self._lock:
             return self._trust
 
@@ -196,11 +198,12 @@ class Reasoner:
             self._rest(reasoned, errors)
             best = retrieved.candidates[0] if retrieved.candidates else None
             guess = next((one for one in reasoned.proposals if not one.saw_neighbors), None)
-            if best is None or guess is None or retrieved.reason is not None:
+            if best is None or guess is None or retrieved.reason is not None or not self._learns:
                 return
-            agreed = guess.coordinate.distance_km(best.coordinate) <= NEAR_KM
-            probability = min(1.0, best.within.get(int(NEAR_KM), best.share))
-            self._trust = self._trust.after(agreed=agreed, probability=probability)
+            # Shares of support, which are all there is without a re-ranker, are no probabilities.
+            if (probability := best.within.get(int(NEAR_KM))) is not None:
+                agreed = guess.coordinate.distance_km(best.coordinate) <= NEAR_KM
+                self._trust = self._trust.after(agreed=agreed, probability=probability)
 
     def _rest(self, reasoned: Reasoned, errors: Sequence[LmmError]) -> None:
         """Leave a model alone that refuses every request, or that has not replied for long."""

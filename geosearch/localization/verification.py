@@ -30,6 +30,20 @@ CHANCE = 0.005
 people are, so it is far above the part of the Earth's surface (4e-6)."""
 
 
+SURE = 0.6
+"""Only answers of retrieval as sure as this teach how right an adviser is.
+
+Below it missing agreement says little: where the surroundings of a photo are not in the collection,
+retrieval is hardly ever right, whoever is asked. Chosen by benchmarks/lmm_verification.py among 0,
+0.3, 0.5, 0.6 and 0.7: lower ones distrust a good model where the collection is of other places, the
+highest learns too slowly."""
+
+
+SWAYED = 0.1
+"""What a vote counts that only repeats a place which the adviser was shown. Whole votes would let
+photos be heard twice: once themselves, and once through an adviser that believes them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """A coordinate that an adviser proposes.
@@ -109,7 +123,8 @@ class Trust:
 
         If advisers err independently of retrieval, both are right together with probability
         rate x `probability`, and they hardly ever agree when one is wrong. So agreements over the
-        sum of probabilities estimate the rate, without a single label.
+        sum of probabilities estimate the rate, without a single label. Photos of which retrieval is
+        less than `SURE` change nothing.
 
         Args:
             agreed: whether its independent answer was within `NEAR_KM` of the retrieval answer.
@@ -117,6 +132,8 @@ class Trust:
         """
         if not 0.0 <= probability <= 1.0:
             raise InvalidInput(f"a probability of {probability}; it must be from 0 to 1")
+        if probability < SURE:
+            return self
         asked = self.asked + probability
         # More agreements than expected must not make a rate of 1: nobody is always right.
         hits = min(self.hits + (1.0 if agreed else 0.0), 0.98 * asked)
@@ -199,11 +216,11 @@ def verify(
             places.append(place)
         place.add(proposal)
     elsewhere = max(0.0, 1.0 - sum(place.before for place in places))
-    all_votes = sum(proposal.votes for proposal in proposals)
+    all_weight = sum(place.weight for place in places)
     weights = []
     for place in places:
         prior = max(place.before, elsewhere * CHANCE if place.votes else 0.0)
-        weights.append(prior * _likelihood_ratio(place, all_votes, rate))
+        weights.append(prior * _likelihood_ratio(place, all_weight, rate))
     scale = sum(weights) + elsewhere
     verdicts = [
         place.verdict(weight / scale if scale > 0.0 else 0.0)
@@ -212,13 +229,13 @@ def verify(
     return tuple(sorted(verdicts, key=lambda verdict: -verdict.probability))
 
 
-def _likelihood_ratio(place: _Place, all_votes: int, rate: float) -> float:
+def _likelihood_ratio(place: _Place, all_weight: float, rate: float) -> float:
     """How much likelier these votes are if the place is true than if it is not."""
     if not place.votes:
         return 1.0
     shown = place.shown / place.votes
     by_chance = (1.0 - shown) * CHANCE + shown * max(CHANCE, place.before)
-    share = place.votes / all_votes
+    share = place.weight / all_weight
     return (rate * share + (1.0 - rate) * by_chance) / ((1.0 - rate) * by_chance)
 
 
@@ -229,6 +246,12 @@ class _Place:
         self.coordinate, self.before, self.standing = coordinate, before, standing
         self.votes = self.shown = 0
         self.origins: list[str] = [] if standing is None else ["retrieval"]
+
+    @property
+    def weight(self) -> float:
+        """Its votes, those less that repeat what the adviser was shown."""
+        repeated = 0 if self.standing is None else self.shown
+        return self.votes - (1.0 - SWAYED) * repeated
 
     def add(self, proposal: Proposal) -> None:
         self.votes += proposal.votes

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import text
 from support.lmm_server import (
@@ -34,6 +35,7 @@ from geosearch.geo import Coordinate
 from geosearch.records import LmmState
 from geosearch.services import Services
 from geosearch.store.filters import Country
+from tests.api.conftest import serving
 
 MakeJpeg = Callable[..., bytes]
 Open = Callable[..., GeoSearch]
@@ -294,3 +296,30 @@ def test_two_hundred_at_once_with_a_fifth_of_faults_end_in_answers_and_true_acco
     assert set(served.values()) == {1}
     total = sum(one.cost_usd for one in found)
     assert total == pytest.approx(COST * len(server.served), rel=0.05)
+
+
+def test_the_api_asks_the_model_it_is_told_to_and_none_where_none_is_wanted(
+    tmp_path: Path, folder: Path, open_with: Open
+) -> None:
+    photo = (folder / "lund-0.jpg").read_bytes()
+    files = {"image": ("lund.jpg", photo)}
+    with LmmServer(lambda seen: good(LUND.lat, LUND.lon)) as server:
+        geosearch = open_with(server.write_config(tmp_path / "lmm.yaml", "openai"))
+        with (
+            serving(geosearch, hosts=("127.0.0.1",)) as url,
+            httpx.Client(base_url=url, timeout=120, trust_env=False) as client,
+        ):
+            alone = client.post("/v1/locate", files=files, data={"no_lmm": "true"}).json()
+            both = [("image", ("a.jpg", photo)), ("image", ("b.jpg", photo))]
+            job = client.post("/v1/locate", files=both, data={"no_lmm": "true"}).json()
+            while (done := client.get(f"/v1/jobs/{job['id']}").json())["state"] == "queued":
+                pass
+            assert server.seen == []
+            asked = client.post("/v1/locate", files=files, data={"model": "eye", "hint": "Skåne"})
+            wrong = client.post("/v1/locate", files=files, data={"model": "gtp"})
+    assert alone["lmm"] == "not-asked"
+    assert [one["lmm"] for one in done["results"]] == ["not-asked"] * 2
+    assert asked.json()["lmm"] == "answered"
+    assert all("Skåne" in seen.text for seen in server.seen)
+    assert wrong.status_code == 422
+    assert "no model is named 'gtp' in lmm.yaml" in wrong.json()["detail"]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from geosearch.errors import ConfigError, InvalidInput
 from geosearch.geo import Coordinate, destination
-from geosearch.localization.verification import Proposal, Standing, Trust, verify
+from geosearch.localization.verification import SURE, Proposal, Standing, Trust, verify
 
 LUND, MALMO = Coordinate(55.705, 13.193), Coordinate(55.605, 13.003)
 PARIS, LIMA, SUVA = Coordinate(48.857, 2.352), Coordinate(-12.05, -77.04), Coordinate(-18.1, 178.4)
@@ -36,6 +36,20 @@ def test_agreeing_with_what_one_was_shown_counts_for_less():
         for shown in (True, False)
     )
     assert 0.3 < seen < 0.6
+
+
+def test_photos_are_not_heard_twice_through_an_adviser_that_repeats_what_it_was_shown():
+    standings, guess = [Standing(LUND, 0.25)], Proposal(PARIS, "lmm zero-shot")
+    repeats = [Proposal(LUND, f"lmm with {n}", saw_neighbors=True) for n in (5, 10, 15)]
+    best = verify(standings, [guess, *repeats], trust=Trust(5, 10))[0]
+    assert best.coordinate == PARIS
+    own = [Proposal(LUND, f"lmm sample {n}") for n in (1, 2, 3)]
+    assert verify(standings, [guess, *own], trust=Trust(5, 10))[0].coordinate == LUND
+
+
+def test_only_sure_photos_teach_how_right_an_adviser_is():
+    assert Trust().after(agreed=False, probability=SURE - 0.01) == Trust()
+    assert Trust().after(agreed=False, probability=SURE).rate < Trust().rate
 
 
 def test_a_confident_retrieval_is_not_outvoted_and_an_unsure_one_is():
