@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from geosearch import __version__
 from geosearch.api import jobs, locating, operations, photos, searching, statistics, uploading
 from geosearch.api.access import Access
+from geosearch.api.examples import describe
 from geosearch.api.guard import BODY_TIMEOUT_S, Guard
 from geosearch.api.limits import RateLimit
 from geosearch.api.page import page_routes
@@ -66,7 +67,7 @@ def create_app(
         title="GeoSearch",
         version=__version__,
         summary="Find photos by look, words and place; find the place of a photo.",
-        docs_url=None,  # its page loads scripts from elsewhere
+        docs_url=None,  # FastAPI's page loads scripts from elsewhere; ours is in page.py
         redoc_url=None,
         lifespan=lifespan,
         responses=DOCUMENTED,
@@ -80,6 +81,7 @@ def create_app(
     add_handlers(app)
     own = None if settings.api_key is None else settings.api_key.get_secret_value()
     asks = own is not None if asks_keys is None else asks_keys
+    describe(app, asks_keys=asks)
     app.add_middleware(
         Guard,
         access=Access(ApiKeys(services.engine), own) if asks else None,

@@ -1,4 +1,4 @@
-"""The page: one HTML file, its assets, and the few settings that it needs."""
+"""The page and the documentation: HTML files, their assets, and the few settings needed."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ def page_routes(static: Path, settings: Settings) -> APIRouter:
     @router.get("/")
     def page() -> Response:
         return FileResponse(static / "index.html", media_type="text/html")
+
+    @router.get("/docs")
+    def documentation() -> Response:
+        return FileResponse(static / "docs.html", media_type="text/html")
 
     @router.get("/page.json")
     def configuration() -> Response:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import socket
 import struct
 import zlib
@@ -198,3 +199,23 @@ def test_a_client_that_sends_its_body_too_slowly_is_cut_off(filled: GeoSearch, p
             while part := slow.recv(10_000):
                 answer += part
     assert answer.startswith(b"HTTP/1.1 408")
+
+
+def test_words_of_a_request_become_no_headers_of_its_answer(
+    api: httpx.Client, make_jpeg: MakeJpeg
+) -> None:
+    evil = "x\r\nSet-Cookie: a=b\r\n\r\n<script>"
+    answers = [
+        api.post(
+            "/v1/photos",
+            files=[("files", (f"{evil}.jpg", make_jpeg(70, gps=(1.0, 1.0))))],
+            data={"dataset": evil},
+            headers={"Prefer": "respond-async"},
+        ),
+        api.post("/v1/search", data={"query": json.dumps({"dataset": evil})}),
+        api.get("/v1/located/x%0d%0aSet-Cookie:%20a=b"),
+        api.get("/v1/photos", params={"state": evil}),
+    ]
+    assert [answer.status_code for answer in answers] == [202, 200, 404, 422]
+    assert not [answer for answer in answers if "set-cookie" in answer.headers]
+    assert {answer.headers["x-content-type-options"] for answer in answers} == {"nosniff"}

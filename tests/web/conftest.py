@@ -64,7 +64,7 @@ def server(geosearch: GeoSearch, folder: Path, make_jpeg: Callable[..., bytes]) 
     """The address of a server with twelve photos of four cities and two without a place."""
     uvicorn = pytest.importorskip("uvicorn", reason="the extra serve is not installed")
     api = pytest.importorskip("geosearch.api", reason="the extra serve is not installed")
-    vars(geosearch.services)["embedder"] = WordyEmbedder()
+    geosearch.services._load_embedder = lambda settings: WordyEmbedder()  # type: ignore[return-value]
     geosearch.ingest(folder, dataset="trip")
     nameless = folder.parent / "nameless"
     nameless.mkdir()
