@@ -120,7 +120,7 @@ def growth(contest: Contest) -> dict[str, Any]:
         versions |= found["versions"]
         for one in found["lines"]:
             lines.append(one | {"vectors": n})
-            for what in ("median", "build_s", "graph_s", "resident_mb"):
+            for what in ("median", "cpu_ms", "build_s", "graph_s", "resident_mb"):
                 if what in one:
                     costs.setdefault(f"{one['contender']}, {what}", {})[n] = one[what]
     for what, some in costs.items():
