@@ -187,3 +187,20 @@ def _payload(fact: PhotoFact) -> PointPayload:
     if fact.coordinate is None:
         raise ValueError(f"photo {fact.id} is indexed and has no coordinate")
     return PointPayload(fact.coordinate, fact.captured_at, fact.dataset, fact.country, fact.author)
+
+
+def sketch(hit: Hit) -> PhotoFact:
+    """What the index alone knows of a photo: enough to score, not to show."""
+    payload = hit.payload
+    return PhotoFact(
+        id=hit.id,
+        path="",
+        coordinate=payload.coordinate,
+        place="",
+        country=payload.country,
+        captured_at=payload.captured_at,
+        dataset=payload.dataset,
+        author=payload.author,
+        license=None,
+        caption=None,
+    )

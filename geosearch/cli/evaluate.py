@@ -97,7 +97,8 @@ def evaluate(
     twins                           the same, for landmarks that stand in several cities
     features                        --features FILE.npz, against each other
 
-    Photos of the catalogue are the gallery; a photo that is in it itself never finds itself.
+    Photos of the catalogue are the gallery; a photo that is in it itself never finds itself. A
+    re-ranker that was trained for the encoder is asked, too.
     Exit code 1 if labelled photos had no image.
     """
     options = _Options(
@@ -181,10 +182,13 @@ def _from_features(options: _Options) -> EvaluationReport:
 
 def _from_files(options: _Options) -> EvaluationReport:
     from geosearch.client import GeoSearch
+    from geosearch.client.locating import pointers_of
     from geosearch.errors import ConfigError
     from geosearch.evaluation.galleries import CatalogueGallery, Vectors
-    from geosearch.evaluation.methods import blind_methods, gallery_methods
+    from geosearch.evaluation.methods import blind_methods, gallery_methods, reranked_methods
     from geosearch.evaluation.settlements import load_settlements
+    from geosearch.localization.locator import MoreSources
+    from geosearch.localization.ranking import CELL_DEG, GalleryPrior
     from geosearch.store.filters import Dataset as InDataset
 
     dataset = _load(options)  # before engines are opened: most mistakes are in the files
@@ -214,8 +218,18 @@ def _from_files(options: _Options) -> EvaluationReport:
             )
         methods = blind_methods(galleries[0], settlements=load_settlements(), seed=options.seed)
         methods += gallery_methods(galleries[0], with_oracle=False)
+        reranker = services.index.reranker
+        sources = MoreSources()
+        if reranker is not None:
+            sources = MoreSources(
+                pointers=pointers_of(None if where is not None else services.index.gps_gallery),
+                prior=GalleryPrior(services.catalogue.occupied_cells(CELL_DEG)),
+            )
+            methods += reranked_methods(galleries[0], reranker, sources)
         if any(query.author is not None for query in dataset.queries):
             methods += gallery_methods(galleries[1], with_oracle=False)
+            if reranker is not None:
+                methods += reranked_methods(galleries[1], reranker, sources)
         return _run(methods, dataset, options, {"encoder": encoder, "gallery": galleries[0].size})
 
 

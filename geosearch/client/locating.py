@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geosearch.client.background import background_of
+from geosearch.encoder.gallery import GpsGallery
 from geosearch.geo import Coordinate
 from geosearch.localization.candidates import Neighbor
 from geosearch.localization.locator import Locator, MoreSources
 from geosearch.localization.pool import Pointer
 from geosearch.localization.ranking import CELL_DEG, GalleryPrior
-from geosearch.records import PhotoFact
+from geosearch.retrieval import sketch
 from geosearch.services import Services
 from geosearch.serving.opened import OpenIndex
 from geosearch.store import planning
-from geosearch.store.base import Hit
 from geosearch.store.filters import Filter
 
 POINTERS = 50
@@ -93,6 +93,7 @@ def locator_of(
         InvalidInput: it is damaged.
     """
     reranker = index.reranker
+    pointers = pointers_of(None if where is not None else index.gps_gallery)
     known = known if known is not None else survey(services, index)
 
     def neighbors(query: NDArray[np.float32], limit: int) -> list[Neighbor]:
@@ -106,13 +107,6 @@ def locator_of(
     def farthest(query: NDArray[np.float32], limit: int) -> list[Neighbor]:
         found = planning.search(index.store, -query, where, limit, on_copies=False)
         return [Neighbor(sketch(hit), -hit.score) for hit in found.hits]
-
-    def pointers(query: NDArray[np.float32]) -> Sequence[Pointer]:
-        gallery = index.gps_gallery
-        block = query[2 * len(query) // 3 :]
-        if gallery is None or where is not None or not block.any():
-            return ()
-        return [Pointer(hit.coordinate, hit.score) for hit in gallery.nearest(block, POINTERS)]
 
     def complete(found: Sequence[Neighbor]) -> list[Neighbor]:
         facts = services.catalogue.facts([one.photo.id for one in found])
@@ -133,18 +127,13 @@ def locator_of(
     )
 
 
-def sketch(hit: Hit) -> PhotoFact:
-    """What the index alone knows of a photo: enough to score, not to show."""
-    payload = hit.payload
-    return PhotoFact(
-        id=hit.id,
-        path="",
-        coordinate=payload.coordinate,
-        place="",
-        country=payload.country,
-        captured_at=payload.captured_at,
-        dataset=payload.dataset,
-        author=payload.author,
-        license=None,
-        caption=None,
-    )
+def pointers_of(gallery: GpsGallery | None) -> Callable[[NDArray[np.float32]], Sequence[Pointer]]:
+    """What a GPS gallery points at for a query (dim,): nothing where there is none."""
+
+    def pointers(query: NDArray[np.float32]) -> Sequence[Pointer]:
+        block = query[2 * len(query) // 3 :]
+        if gallery is None or not block.any():
+            return ()
+        return [Pointer(hit.coordinate, hit.score) for hit in gallery.nearest(block, POINTERS)]
+
+    return pointers

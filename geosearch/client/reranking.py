@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from geosearch.client.locating import POINTERS, sketch
+from geosearch.client.locating import POINTERS
 from geosearch.encoder.fusion import block_of, normalize
 from geosearch.errors import ConfigError
 from geosearch.evaluation.features import load_features
@@ -21,6 +21,7 @@ from geosearch.localization.questions import Progress, TrainingGallery
 from geosearch.localization.reranker import Reranker, reranker_path, save_reranker
 from geosearch.localization.reranker_training import train_reranker
 from geosearch.records import PhotoFact, photo_id
+from geosearch.retrieval import sketch
 from geosearch.services import Services
 from geosearch.splits import blocks
 from geosearch.store.filters import Dataset

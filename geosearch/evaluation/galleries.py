@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol, TypeAlias
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from geosearch.geo import Coordinate, haversine_km, unit_vectors
 from geosearch.localization.background import background_score
 from geosearch.localization.candidates import Neighbor
 from geosearch.records import PhotoFact, photo_id
+from geosearch.store import planning
 from geosearch.store.base import VectorStore
 from geosearch.store.filters import Author, Filter, Not, all_of
 
@@ -222,19 +224,18 @@ class CatalogueGallery:
         """The nearest photos of the catalogue but the query's own; a bad file says what is bad."""
         for query in queries:
             try:
-                digest, vector = self._vector(query)
+                vector = self.vector(query)
             except (UnreadableImage, InvalidInput) as error:
                 yield Found((), str(error))
                 continue
-            author = query.author if self._without_author else None
             found = retrieval.find_similar(
                 self._store,
                 self._catalogue,
                 vector,
-                where=all_of(self._where, None if author is None else Not(Author(author))),
+                where=self._visible(query),
                 limit=limit + 1,
             )
-            own = photo_id(digest)
+            own = self._own_id(query)
             yield Found(
                 tuple(
                     Neighbor(hit.photo, hit.score)
@@ -243,7 +244,35 @@ class CatalogueGallery:
                 )[:limit]
             )
 
-    def _vector(self, query: Query) -> tuple[str, NDArray[np.float32]]:
+    def near(
+        self, query: Query, vector: NDArray[np.float32], limit: int, *, on_copies: bool = True
+    ) -> list[Neighbor]:
+        """What a query may find nearest to any vector (dim,), as the index alone knows it.
+
+        `on_copies` as in `store.planning.search`.
+        """
+        found = planning.search(
+            self._store, vector, self._visible(query), limit + 1, on_copies=on_copies
+        )
+        own = self._own_id(query)
+        return [Neighbor(retrieval.sketch(hit), hit.score) for hit in found.hits if hit.id != own][
+            :limit
+        ]
+
+    def _visible(self, query: Query) -> Filter | None:
+        author = query.author if self._without_author else None
+        return all_of(self._where, None if author is None else Not(Author(author)))
+
+    def _own_id(self, query: Query) -> UUID:
+        return photo_id(self._vectors[query.id][0])
+
+    def vector(self, query: Query) -> NDArray[np.float32]:
+        """The fused vector (dim,) of a query, embedded once.
+
+        Raises:
+            UnreadableImage: its file cannot be read as an image.
+            InvalidInput: it has none.
+        """
         if query.id not in self._vectors:
             if query.image is None:
                 raise InvalidInput(f"{query.id} has no image file; evaluate it from features")
@@ -254,7 +283,7 @@ class CatalogueGallery:
                     f"{query.image} cannot be read: {error.strerror or error}"
                 ) from error
             self._vectors[query.id] = (sha256(data).hexdigest(), self._embed(data))
-        return self._vectors[query.id]
+        return self._vectors[query.id][1]
 
     def coordinates(self, query: Query) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
         """Of a sample of the catalogue, the same for every query."""

@@ -6,19 +6,23 @@ All of one gallery share what it found: each photo is embedded and searched once
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geosearch.errors import InvalidInput, UnreadableImage
 from geosearch.evaluation.baselines import best_constant, draw_places
 from geosearch.evaluation.datasets import Query
-from geosearch.evaluation.galleries import Found, Gallery
+from geosearch.evaluation.galleries import CatalogueGallery, Found, Gallery
 from geosearch.evaluation.harness import REFERENCE, Answer, Method, Unanswered
 from geosearch.evaluation.metrics import RECALL_KS
 from geosearch.evaluation.settlements import Settlements
 from geosearch.geo import Coordinate
 from geosearch.localization.candidates import Neighbor
-from geosearch.localization.locator import Locator, LocatorSettings
+from geosearch.localization.locator import Locator, LocatorSettings, MoreSources
+from geosearch.localization.reranker import Reranker
 
 CONSTANT = "constant answer"
 GALLERY_PRIOR = "gallery prior"
@@ -26,6 +30,8 @@ POPULATION_PRIOR = "population prior"
 ORACLE = "nearest in gallery (oracle)"
 LOCATOR = "locator"
 LOCATOR_ALWAYS = "locator, always answers"
+RERANKER = "re-ranker"
+RERANKER_ALWAYS = "re-ranker, always answers"
 
 
 def blind_methods(
@@ -90,6 +96,54 @@ def gallery_methods(
     if with_oracle:
         methods.append(Method(ORACLE, lambda queries: _oracle(gallery, queries), gallery.name))
     return methods
+
+
+def reranked_methods(
+    gallery: CatalogueGallery, reranker: Reranker, sources: MoreSources
+) -> list[Method]:
+    """The locator with a trained re-ranker, free to abstain and not.
+
+    Args:
+        gallery: of the encoder that the re-ranker is for.
+        reranker: trained on photos that should not be among those asked.
+        sources: GPS gallery and prior, as `geosearch locate` has them.
+    """
+
+    def located(
+        settings: LocatorSettings, background: float | None
+    ) -> Callable[..., Iterator[Answer]]:
+        return lambda queries: _reranked(gallery, queries, settings, background, reranker, sources)
+
+    return [
+        Method(RERANKER_ALWAYS, located(LocatorSettings(max_spread_km=None), None), gallery.name),
+        Method(RERANKER, located(LocatorSettings(), gallery.background), gallery.name),
+    ]
+
+
+def _reranked(
+    gallery: CatalogueGallery,
+    queries: Sequence[Query],
+    settings: LocatorSettings,
+    background: float | None,
+    reranker: Reranker,
+    sources: MoreSources,
+) -> Iterator[Answer]:
+    for query in queries:
+        try:
+            vector = gallery.vector(query)
+        except (UnreadableImage, InvalidInput) as error:
+            yield Unanswered(str(error))
+            continue
+        locator = Locator(
+            partial(gallery.near, query),
+            lambda _: "",
+            encoder=gallery.encoder,
+            settings=settings,
+            background=background,
+            reranker=reranker,
+            sources=replace(sources, learned=partial(gallery.near, query, on_copies=False)),
+        )
+        yield locator.locate(vector, image=query.id)
 
 
 class _Memory:

@@ -54,6 +54,7 @@ class Questions:
 
     Args:
         features: (p, f) of all places of all questions.
+        place: (p, 2) latitude and longitude of each place.
         error_km: (p,) of each place.
         question: (p,) which question each place belongs to, rising.
         row: (q,) the photo asked.
@@ -62,6 +63,7 @@ class Questions:
     """
 
     features: NDArray[np.float64]
+    place: NDArray[np.float64]
     error_km: NDArray[np.float64]
     question: NDArray[np.int64]
     row: NDArray[np.int64]
@@ -99,7 +101,7 @@ def ask(
 ) -> Questions:
     """Ask photos (q,) of the rest of the gallery, both ways."""
     asker = _Asker(gallery, metric, neighbors)
-    features, errors, sizes, row, known = [], [], [], [], []
+    features, places, errors, sizes, row, known = [], [], [], [], [], []
     for at, one in enumerate(rows.tolist()):
         for is_known in (True, False):
             pool = asker.pool(one, is_known=is_known)
@@ -108,10 +110,9 @@ def ask(
             features.append(place_features(pool, prior=asker.prior(one, is_known=is_known)))
             truth = gallery.photos[one].coordinate
             assert truth is not None
-            where = [place.coordinate for place in pool.places]
-            errors.append(
-                haversine_km(truth.lat, truth.lon, [w.lat for w in where], [w.lon for w in where])
-            )
+            where = np.array([(w.coordinate.lat, w.coordinate.lon) for w in pool.places])
+            errors.append(haversine_km(truth.lat, truth.lon, where[:, 0], where[:, 1]))
+            places.append(where)
             sizes.append(len(where))
             row.append(one)
             known.append(is_known)
@@ -119,6 +120,7 @@ def ask(
             progress(at + 1, len(rows))
     return Questions(
         np.concatenate(features) if features else np.empty((0, len(FEATURES))),
+        np.concatenate(places) if places else np.empty((0, 2)),
         np.concatenate(errors) if errors else np.empty(0),
         np.repeat(np.arange(len(sizes)), sizes),
         np.array(row, dtype=np.int64),
@@ -132,6 +134,7 @@ def joined(parts: Sequence[Questions]) -> Questions:
     first = np.cumsum([0, *(len(part.row) for part in parts)])
     return Questions(
         features=np.concatenate([part.features for part in parts]),
+        place=np.concatenate([part.place for part in parts]),
         error_km=np.concatenate([part.error_km for part in parts]),
         question=np.concatenate([p.question + o for p, o in zip(parts, first, strict=False)]),
         row=np.concatenate([part.row for part in parts]),

@@ -6,6 +6,13 @@ import pytest
 from geosearch.cli import main
 from geosearch.client.reranking import from_index, train_reranker_of
 from geosearch.errors import ConfigError
+from geosearch.evaluation.datasets import Dataset, Query
+from geosearch.evaluation.galleries import CatalogueGallery
+from geosearch.evaluation.harness import evaluate
+from geosearch.evaluation.methods import RERANKER_ALWAYS, reranked_methods
+from geosearch.geo import Coordinate
+from geosearch.localization.locator import MoreSources
+from geosearch.localization.ranking import CELL_DEG, GalleryPrior
 from geosearch.localization.reranker import reranker_path
 
 
@@ -42,6 +49,33 @@ def test_a_collection_trains_its_re_ranker_and_locates_with_it_from_then_on(
     assert all(item.photo.path.startswith("/") for item in after.best.evidence)
     assert len(after.negatives) == 5
     assert after.negatives[0].score < min(item.score for item in after.best.evidence)
+
+
+def test_a_report_asks_the_re_ranker_and_gets_the_answer_that_locate_gives(
+    geosearch, services, filled, make_jpeg, tmp_path
+):
+    photo = tmp_path / "new.jpg"
+    photo.write_bytes(make_jpeg(7, size=(80, 48)))
+    reranker, _ = train_reranker_of(services)
+    gallery = CatalogueGallery(
+        services.store,
+        services.catalogue,
+        services.embedder.embed,
+        encoder=str(services.embedder.identity),
+    )
+    prior = GalleryPrior(services.catalogue.occupied_cells(CELL_DEG))
+    methods = reranked_methods(gallery, reranker, MoreSources(prior=prior))
+    truth = Coordinate(-25.5, -65.5)
+    broken = Query("broken", Coordinate(0.0, 0.0), image=tmp_path / "none.jpg")
+    report = evaluate(methods, Dataset("new", (Query("new", truth, image=photo), broken)))
+    (located,) = geosearch.locate(photo)
+    answered, unread = report.method(RERANKER_ALWAYS).outcomes
+    assert located.best is not None
+    assert (answered.answer, answered.radius_km) == (
+        located.best.coordinate,
+        located.best.radius_km,
+    )
+    assert "cannot be read" in unread.reason
 
 
 def test_a_sample_of_a_large_index_takes_whole_blocks(geosearch, services, filled):
