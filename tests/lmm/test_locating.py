@@ -54,11 +54,10 @@ def open_with(services: Services, folder: Path, tmp_path: Path) -> Iterator[Open
     opened: list[GeoSearch] = []
 
     def open_with(path: Path, **settings: object) -> GeoSearch:
-        changed = services.settings.model_copy(update={"lmm_config": path, **settings})
-        other = Services(changed)
-        for name in ("embedder", "_engine", "catalogue", "store", "gazetteer"):
-            other.__dict__[name] = getattr(services, name)
-        opened.append(GeoSearch(other))
+        services.settings = services.settings.model_copy(update={"lmm_config": path, **settings})
+        for name in ("lmm_config", "lmm_client"):  # read once by each process
+            services.__dict__.pop(name, None)
+        opened.append(GeoSearch(services))
         return opened[-1]
 
     yield open_with
