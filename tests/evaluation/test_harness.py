@@ -215,9 +215,14 @@ def test_on_new_photos_the_catalogue_gallery_answers_as_the_client_does(
 
     client = evaluate(locate, asked).methods[0]
     gallery = evaluate(gallery_methods(_catalogue_gallery(geosearch), with_oracle=False), asked)
-    assert [one.answer for one in gallery.method(LOCATOR).outcomes] == [
-        one.answer for one in client.outcomes
+    answers = zip(gallery.method(LOCATOR).outcomes, client.outcomes, strict=True)
+    apart_km = [
+        one.answer.distance_km(other.answer)
+        for one, other in answers
+        if one.answer and other.answer
     ]
+    assert len(apart_km) == 4
+    assert max(apart_km) < 0.001  # engines give scores to the last bit but one
     assert client.accuracy.within_percent[25.0].value == 100.0
     assert client.accuracy.queries == 4
 
