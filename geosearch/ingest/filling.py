@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from types import TracebackType
 from uuid import UUID
 
 import numpy as np
@@ -19,6 +18,7 @@ import numpy as np
 from geosearch.catalogue.audit import Audit
 from geosearch.catalogue.drafts import PhotoDraft
 from geosearch.catalogue.indexes import Indexes
+from geosearch.closing import Closing
 from geosearch.errors import UnreadableImage
 from geosearch.ingest.indexing import is_usable, payload_of
 from geosearch.ingest.parts import Parts, Pixels
@@ -45,7 +45,7 @@ class FillCounts:
     left_out: dict[UUID, tuple[str, str]] = field(default_factory=dict)
 
 
-class Filler:
+class Filler(Closing):
     """Fills one index; used by one thread at a time.
 
     Args:
@@ -69,17 +69,6 @@ class Filler:
         self._reader = PhotoReader(parts.options.limits)
         self._pool = ThreadPoolExecutor(parts.options.threads, thread_name_prefix="fill")
         self.counts = FillCounts()
-
-    def __enter__(self) -> Filler:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let go of threads and connections."""

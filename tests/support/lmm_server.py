@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from PIL import Image
+
+from geosearch.closing import Closing
 
 WIRES = ("openai", "anthropic", "gemini", "ollama")
 TOKENS = (300, 30)
@@ -65,7 +66,7 @@ def fault(status: int, message: str = "scripted", **headers: str) -> Act:
     return Act(message, status, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
-class LmmServer:
+class LmmServer(Closing):
     """Serves until closed.
 
     Args:
@@ -85,15 +86,7 @@ class LmmServer:
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._http.server_port}"
 
-    def __enter__(self) -> LmmServer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self.closing.set()
         self._http.shutdown()
         self._http.server_close()

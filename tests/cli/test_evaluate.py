@@ -2,39 +2,12 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-from geosearch import services as services_module
-from geosearch.cli import COMMANDS, main
-from geosearch.encoder.fakes import ColorGridEmbedder
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    monkeypatch.setitem(COMMANDS, "evaluate", ("evaluate", "Measure how right answers are."))
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as exit_:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        assert isinstance(exit_.value.code, int)
-        return exit_.value.code, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
-def engines(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GEOSEARCH_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("GEOSEARCH_DATABASE_URL", database_url)
-    monkeypatch.setattr(services_module, "_load_embedder", lambda _: ColorGridEmbedder())
+from support.command_line import Run
 
 
 def _features(tmp_path: Path, **changes: Any) -> Path:
@@ -148,7 +121,7 @@ def test_options_that_do_not_go_together_are_exit_code_2(
     assert message in err
 
 
-@pytest.mark.usefixtures("engines")
+@pytest.mark.usefixtures("own_home")
 def test_a_benchmark_is_asked_of_the_catalogue_with_and_without_the_photographer(
     run: Run, folder: Path, tmp_path: Path
 ) -> None:
@@ -169,7 +142,7 @@ def test_a_benchmark_is_asked_of_the_catalogue_with_and_without_the_photographer
     assert nearest["within_percent"]["25"]["value"] == 100.0
 
 
-@pytest.mark.usefixtures("engines")
+@pytest.mark.usefixtures("own_home")
 def test_an_empty_catalogue_is_exit_code_2_and_says_what_to_do(
     run: Run, folder: Path, tmp_path: Path
 ) -> None:
