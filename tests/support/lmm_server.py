@@ -6,10 +6,14 @@ It checks of every request that a decodable picture without metadata has arrived
 from __future__ import annotations
 
 import base64
+import gc
+import inspect
 import io
 import json
 import socket
+import sys
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -66,6 +70,27 @@ def fault(status: int, message: str = "scripted", **headers: str) -> Act:
     return Act(message, status, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
+def end_connections() -> None:
+    """Close what LiteLLM keeps open, and what it lost when several threads called a server first.
+
+    Otherwise the sockets are found open while some later test runs, which then fails.
+    """
+    litellm = sys.modules.get("litellm")
+    if (
+        litellm is None
+    ):  # nobody asked; importing it here would bypass the client's offline settings
+        return
+    kept = litellm.in_memory_llm_clients_cache
+    for client in list(kept.cache_dict.values()):
+        close = getattr(client, "close", None)
+        if close is not None and not inspect.iscoroutinefunction(close):
+            close()
+    kept.flush_cache()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
 class LmmServer(Closing):
     """Serves until closed.
 
@@ -91,6 +116,7 @@ class LmmServer(Closing):
         self._http.shutdown()
         self._http.server_close()
         self._thread.join(60)
+        end_connections()
 
     def write_config(self, path: Path, wire: str, *, name: str = "eye", more: str = "") -> Path:
         """lmm.yaml for one provider; nothing else differs between them."""
