@@ -75,10 +75,9 @@ def end_connections() -> None:
 
     Otherwise the sockets are found open while some later test runs, which then fails.
     """
+    # Not imported here: that is for the client, which first keeps it from the network.
     litellm = sys.modules.get("litellm")
-    if (
-        litellm is None
-    ):  # nobody asked; importing it here would bypass the client's offline settings
+    if litellm is None:
         return
     kept = litellm.in_memory_llm_clients_cache
     for client in list(kept.cache_dict.values()):
