@@ -30,24 +30,10 @@ COUNTS = ("indexed", "updated", "duplicates", "unlabelled", "failed")
 
 
 class Leases(Leasing):
-    """Leases of one worker on the intake; safe to share between its threads.
+    """Leases of one worker on the intake; safe to share between its threads."""
 
-    Every method is one transaction, and raises `CatalogueError` when PostgreSQL refuses.
-
-    Args:
-        engine: of the catalogue.
-        owner: a name that no other worker has.
-        lease_s: seconds after which a lease that was not renewed is over.
-    """
-
-    def __init__(self, engine: Engine, *, owner: str, lease_s: float) -> None:
-        super().__init__(engine, IntakeRow, owner=owner, lease_s=lease_s)
-
-    def encoder_of(self, run_id: int) -> str:
-        """The encoder that a run was asked for."""
-        query = select(IngestRunRow.encoder).where(IngestRunRow.id == run_id)
-        with session_scope(self._sessions) as session:
-            return session.execute(query).scalar_one()
+    _table = IntakeRow
+    _runs = IngestRunRow
 
     def finish(self, endings: Mapping[int, Ending]) -> None:
         """These sources are done, and counted with their runs, once, whoever says so first."""

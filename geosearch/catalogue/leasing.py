@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import Engine, Select, func, literal, or_, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
-from geosearch.catalogue.models import IntakeRow, LocateRow
+from geosearch.catalogue.models import IngestRunRow, IntakeRow, LocateRow, LocateRunRow
 from geosearch.catalogue.session import session_scope
 
 Leasable = type[IntakeRow] | type[LocateRow]
@@ -34,20 +34,28 @@ class LeasedSource:
 class Leasing:
     """Leases of one worker on one table; safe to share between its threads.
 
-    Every method is one transaction, and raises `CatalogueError` when PostgreSQL refuses.
+    Every method is one transaction, and raises `CatalogueError` when PostgreSQL refuses. A kind of
+    lease names the table whose rows are leased, and that of the runs they belong to.
 
     Args:
         engine: of the catalogue.
-        table: whose rows are leased.
         owner: a name that no other worker has.
         lease_s: seconds after which a lease that was not renewed is over.
     """
 
-    def __init__(self, engine: Engine, table: Leasable, *, owner: str, lease_s: float) -> None:
+    _table: ClassVar[Leasable]
+    _runs: ClassVar[type[IngestRunRow] | type[LocateRunRow]]
+
+    def __init__(self, engine: Engine, *, owner: str, lease_s: float) -> None:
         self._sessions = sessionmaker(engine, expire_on_commit=False)
-        self._table = table
         self._owner = owner
         self._lease_s = lease_s
+
+    def encoder_of(self, run_id: int) -> str:
+        """The encoder that a run was asked for."""
+        query = select(self._runs.encoder).where(self._runs.id == run_id)
+        with session_scope(self._sessions) as session:
+            return session.execute(query).scalar_one()
 
     def runs_of(self, ids: Collection[int]) -> list[int]:
         """The runs of those of `ids` that are not finished."""

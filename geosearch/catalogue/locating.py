@@ -29,24 +29,10 @@ class Answer:
 
 
 class LocateLeases(Leasing):
-    """Leases of one worker on photos to be located; safe to share between its threads.
+    """Leases of one worker on photos to be located; safe to share between its threads."""
 
-    Every method is one transaction, and raises `CatalogueError` when PostgreSQL refuses.
-
-    Args:
-        engine: of the catalogue.
-        owner: a name that no other worker has.
-        lease_s: seconds after which a lease that was not renewed is over.
-    """
-
-    def __init__(self, engine: Engine, *, owner: str, lease_s: float) -> None:
-        super().__init__(engine, LocateRow, owner=owner, lease_s=lease_s)
-
-    def encoder_of(self, run_id: int) -> str:
-        """The encoder that a run was asked for."""
-        query = select(LocateRunRow.encoder).where(LocateRunRow.id == run_id)
-        with session_scope(self._sessions) as session:
-            return session.execute(query).scalar_one()
+    _table = LocateRow
+    _runs = LocateRunRow
 
     def lmm(self, run_id: int) -> dict[str, Any] | None:
         """The large multimodal model that a run asks, and how; None for none."""
