@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Generator, Sequence
 from pathlib import Path
 from typing import Annotated, TypeAlias, TypedDict
@@ -25,6 +26,7 @@ from geosearch.api.answers import (
 )
 from geosearch.api.jobs import accepted
 from geosearch.api.pictures import JPEG, picture
+from geosearch.api.problems import public_error
 from geosearch.api.shared import KeptAnswer, Shared, SharedState
 from geosearch.api.uploads import GONE
 from geosearch.catalogue.jobs import Job
@@ -35,6 +37,8 @@ from geosearch.records import Step
 from geosearch.results import LocatedPhoto
 
 _Said: TypeAlias = Step | LocatedPhoto | Exception
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["locate"])
 
@@ -168,7 +172,10 @@ async def _events(shared: Shared, data: bytes, said: asyncio.Queue[_Said]) -> As
     while isinstance(one := await said.get(), Step):
         yield _event("step", step_document(public_step(one)))
     if isinstance(one, GeosearchError):
-        yield _event("error", {"detail": str(one)})
+        status, detail = public_error(one)
+        if status != 422:
+            logger.error("POST /v1/locate: %s", one)
+        yield _event("error", {"detail": detail})
     elif isinstance(one, Exception):
         raise one
     else:

@@ -53,16 +53,26 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> 
     )
 
 
+def public_error(error: Exception) -> tuple[int, str]:
+    """The status of an error of ours, and its words for whoever asked.
+
+    What engines say of themselves is for the log: it may name files and machines.
+    """
+    if isinstance(error, InvalidInput | ConfigError):
+        return 422, str(error)
+    if isinstance(error, StorageFull):
+        return 507, "the server's disk has no room left"
+    return 503, "the server's engines do not answer"
+
+
 def add_handlers(app: FastAPI) -> None:
     """Turn every kind of error into a problem document."""
 
     def ours(request: Request, error: Exception) -> JSONResponse:
-        if isinstance(error, InvalidInput | ConfigError):
-            return problem(422, str(error))
-        logger.error("%s %s: %s", request.method, request.url.path, error)
-        if isinstance(error, StorageFull):
-            return problem(507, "the server's disk has no room left")
-        return problem(503, "the server's engines do not answer", {"Retry-After": "5"})
+        status, detail = public_error(error)
+        if status != 422:
+            logger.error("%s %s: %s", request.method, request.url.path, error)
+        return problem(status, detail, {"Retry-After": "5"} if status == 503 else None)
 
     def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from geosearch.catalogue.keys import ApiKeys
 from geosearch.client import GeoSearch
-from geosearch.errors import ConfigError
+from geosearch.errors import ConfigError, StoreError
 from geosearch.settings import Settings
 from tests.api.conftest import serving
 
@@ -101,6 +101,27 @@ def test_requests_under_other_names_or_from_other_pages_are_refused(api: httpx.C
     assert api.get("/v1/stats", headers={"Host": "evil.example"}).status_code == 421
     assert api.get("/v1/stats", headers={"Origin": "https://evil.example"}).status_code == 403
     assert "access-control-allow-origin" not in api.get("/v1/stats").headers
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+def test_what_an_engine_says_of_itself_stays_in_the_log(
+    api: httpx.Client,
+    filled: GeoSearch,
+    make_jpeg: MakeJpeg,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    accept: str,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise StoreError("/srv/secret/qdrant does not answer")
+
+    monkeypatch.setattr(filled, "locate_bytes", fail)
+    answer = api.post(
+        "/v1/locate", files={"image": ("a.jpg", make_jpeg(1))}, headers={"Accept": accept}
+    )
+    assert "the server's engines do not answer" in answer.text
+    assert "secret" not in answer.text
+    assert "/srv/secret/qdrant does not answer" in caplog.text
 
 
 def test_oversize_and_unmeasured_bodies_are_refused(api: httpx.Client) -> None:
