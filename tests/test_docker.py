@@ -111,6 +111,14 @@ def test_what_dockerfiles_copy_exists_and_is_let_in(path: Path) -> None:
                 assert is_all or _included(source), f"{source} is not let in by .dockerignore"
 
 
+def test_the_pinned_qdrant_is_one_minor_version_from_every_client_that_may_be_installed() -> None:
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    [client] = [one for one in dependencies if one.startswith("qdrant-client")]
+    [(low, high)] = re.findall(r">=1\.(\d+),<1\.(\d+)", client)
+    [server] = re.findall(r":v1\.(\d+)\.", SERVICES["qdrant"]["image"])
+    assert {abs(int(server) - minor) for minor in range(int(low), int(high))} <= {0, 1}
+
+
 def test_the_build_gets_every_package_that_the_wheel_is_built_of() -> None:
     built = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
     wheel = built["targets"]["wheel"]

