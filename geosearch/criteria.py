@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -11,11 +13,93 @@ from typing import Any, TypeAlias
 from geosearch.areas import BoundingBox, Circle, Polygon, areas_from_geojson
 from geosearch.errors import ConfigError, InvalidArea, InvalidInput
 from geosearch.geo import Coordinate
-from geosearch.store.filters import Filter, TimeSpan, Within
+from geosearch.store.filters import (
+    Author,
+    Country,
+    Dataset,
+    Filter,
+    TimeSpan,
+    Within,
+    all_of,
+    within_any,
+)
 from geosearch.times import parse_date_time
 
 PathLike: TypeAlias = str | os.PathLike[str]
 When: TypeAlias = str | datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """What photos must match, as people gave it; all of it together.
+
+    Args:
+        near: centre of a circle.
+        radius_km: its radius.
+        bbox: west, south, east, north in degrees; west > east crosses ±180.
+        within: GeoJSON with polygons, as a file or a parsed document.
+        country: ISO 3166-1 alpha-2 code.
+        since: first moment, ISO 8601, UTC without an offset.
+        until: end; a date alone means the end of that day.
+        dataset: name of a data set.
+        author: name of a photographer.
+    """
+
+    near: Coordinate | None = None
+    radius_km: float | None = None
+    bbox: str | tuple[float, float, float, float] | None = None
+    within: PathLike | dict[str, Any] | None = None
+    country: str | None = None
+    since: When | None = None
+    until: When | None = None
+    dataset: str | None = None
+    author: str | None = None
+
+    def filter(self) -> Filter | None:
+        """They as one filter; None where nothing is demanded.
+
+        Raises:
+            InvalidInput: an area or a time does not parse.
+            ConfigError: a radius without a centre.
+        """
+        return all_of(
+            circle(self.near, self.radius_km),
+            None if self.bbox is None else Within(box(self.bbox)),
+            None if self.within is None else within_any(read_areas(self.within)),
+            None if self.country is None else Country(self.country),
+            time_span(self.since, self.until),
+            None if self.dataset is None else Dataset(self.dataset),
+            None if self.author is None else Author(self.author),
+        )
+
+    def document(self) -> dict[str, Any]:
+        """They as JSON, files of areas read; empty where nothing is demanded.
+
+        Raises:
+            InvalidArea: the file cannot be read, or is no JSON.
+        """
+        given = {one.name: getattr(self, one.name) for one in fields(self)}
+        document = {name: value for name, value in given.items() if value is not None}
+        if self.near is not None:
+            document["near"] = [self.near.lat, self.near.lon]
+        if self.bbox is not None and not isinstance(self.bbox, str):
+            document["bbox"] = list(self.bbox)
+        if self.within is not None and not isinstance(self.within, dict):
+            document["within"] = _read_json(self.within)
+        for name, moment in (("since", self.since), ("until", self.until)):
+            if isinstance(moment, datetime):
+                document[name] = read_moment(moment).isoformat()
+        return document
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Criteria:
+        """Those that `document` wrote."""
+        given = dict(document)
+        if "near" in given:
+            given["near"] = Coordinate(*given["near"])
+        if isinstance(given.get("bbox"), list):
+            given["bbox"] = tuple(given["bbox"])
+        return cls(**given)
 
 
 def read_areas(area: PathLike | dict[str, Any]) -> tuple[Polygon, ...]:
@@ -24,15 +108,16 @@ def read_areas(area: PathLike | dict[str, Any]) -> tuple[Polygon, ...]:
     Raises:
         InvalidArea: not readable, not JSON, or no polygons.
     """
-    if isinstance(area, dict):
-        return areas_from_geojson(area)
+    return areas_from_geojson(area if isinstance(area, dict) else _read_json(area))
+
+
+def _read_json(path: PathLike) -> Any:
     try:
-        document = json.loads(Path(area).read_text(encoding="utf-8-sig"))
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise InvalidArea(f"{area} cannot be read: {error.strerror or error}") from error
+        raise InvalidArea(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise InvalidArea(f"{area} is not JSON: {error}; give a GeoJSON file") from error
-    return areas_from_geojson(document)
+        raise InvalidArea(f"{path} is not JSON: {error}; give a GeoJSON file") from error
 
 
 def read_moment(text: When, *, end_of_day: bool = False) -> datetime:

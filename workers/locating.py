@@ -16,6 +16,7 @@ from geosearch.catalogue.leasing import LeasedSource
 from geosearch.catalogue.locating import LocateLeases
 from geosearch.client import GeoSearch
 from geosearch.client.reasoning import LmmWishes
+from geosearch.criteria import Criteria
 from geosearch.exports import prediction_to_dict
 from geosearch.exports.reading import prediction_from_dict
 from geosearch.ingest.sources import BadSource, PhotoSource, path_of
@@ -64,7 +65,9 @@ class Locating:
         """
         located = unanswered = 0
         found = (_found(leased) for leased in sources)
-        for prediction in self._geosearch.locate_sources(found, _wishes(self._leases.lmm(run_id))):
+        wishes = _wishes(self._leases.lmm(run_id))
+        where = Criteria.of(self._leases.criteria(run_id)).filter()
+        for prediction in self._geosearch.locate_sources(found, wishes, where=where):
             leased = hand.find(prediction.image)
             if leased is None:
                 raise RuntimeError(f"{prediction.image} was located and never leased")
@@ -123,6 +126,7 @@ class Asker:
         sources: Iterable[PhotoSource | BadSource],
         *,
         lmm: Mapping[str, Any] | None = None,
+        criteria: Mapping[str, Any] | None = None,
     ) -> int:
         """Register sources and send them to workers; the number of the run.
 
@@ -134,11 +138,12 @@ class Asker:
             sources: what to locate; read once, as a stream.
             lmm: the large multimodal model to ask, as `client.reasoning.conditions` says; None or
                 empty for none.
+            criteria: what photos of the collection must match, as `Criteria.document` says.
 
         Raises:
             BrokerError, CatalogueError, StorageFull: one of them refused.
         """
-        run_id = self._runs.open(token, encoder=self._encoder, lmm=lmm)
+        run_id = self._runs.open(token, encoder=self._encoder, lmm=lmm, criteria=criteria)
         stream = iter(sources)
         while batch := list(islice(stream, BATCH_ROWS)):
             named = [(one.uri, one.reason if isinstance(one, BadSource) else None) for one in batch]

@@ -41,6 +41,12 @@ class LocateLeases(Leasing):
             found: dict[str, Any] | None = session.execute(query).scalar_one()
             return found
 
+    def criteria(self, run_id: int) -> dict[str, Any]:
+        """What photos of the collection must match to be compared with; empty for all of them."""
+        query = select(LocateRunRow.criteria).where(LocateRunRow.id == run_id)
+        with session_scope(self._sessions) as session:
+            return session.execute(query).scalar_one() or {}
+
     def answer(self, photo_id: int, document: Mapping[str, Any]) -> None:
         """Keep the answer for a photo; the first one counts."""
         statement = (
@@ -63,11 +69,23 @@ class LocateRuns:
     def __init__(self, engine: Engine) -> None:
         self._sessions = sessionmaker(engine, expire_on_commit=False)
 
-    def open(self, token: UUID, *, encoder: str, lmm: Mapping[str, Any] | None = None) -> int:
+    def open(
+        self,
+        token: UUID,
+        *,
+        encoder: str,
+        lmm: Mapping[str, Any] | None = None,
+        criteria: Mapping[str, Any] | None = None,
+    ) -> int:
         """The run by this name, made if there is none."""
         statement = (
             upsert(LocateRunRow)
-            .values(token=token, encoder=encoder, lmm=dict(lmm) if lmm else None)
+            .values(
+                token=token,
+                encoder=encoder,
+                lmm=dict(lmm) if lmm else None,
+                criteria=dict(criteria) if criteria else None,
+            )
             .on_conflict_do_update(index_elements=["token"], set_={"touched_at": func.now()})
             .returning(LocateRunRow.id)
         )

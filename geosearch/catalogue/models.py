@@ -261,6 +261,7 @@ class LocateRunRow(Base):
     token: Mapped[UUID] = mapped_column(unique=True)
     encoder: Mapped[str] = mapped_column(Text)
     lmm: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    criteria: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     touched_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
 
 

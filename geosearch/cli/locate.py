@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import click
 
+from geosearch.cli.filters import filter_options
 from geosearch.cli.output import (
     counted,
     json_option,
@@ -24,6 +27,8 @@ from geosearch.records import LmmState, Prediction
 if TYPE_CHECKING:
     from geosearch.cli.batch import Journal
     from geosearch.client.reasoning import LmmWishes
+    from geosearch.criteria import Criteria
+    from geosearch.services import Services
     from geosearch.settings import Settings
 
 
@@ -57,6 +62,7 @@ if TYPE_CHECKING:
     type=click.FloatRange(0.0),
     help="The most that models may cost; photos after that are located without.",
 )
+@filter_options
 @json_option
 def locate(
     images: tuple[Path, ...],
@@ -69,8 +75,12 @@ def locate(
     samples: int | None,
     max_cost_usd: float | None,
     as_json: bool,
+    criteria: Criteria,
 ) -> int:
     """Say where IMAGES (photos, and folders of them) were taken, by the photos most like them.
+
+    Only photos of the collection that match every filter are compared with; a large multimodal
+    model is told the area (--near, --bbox, --within, --country), and answers outside are left out.
 
     A large multimodal model is asked too where GEOSEARCH_LMM_CONFIG names one; the photos decide
     alone if it fails. With GEOSEARCH_BROKER_URL set, --out has workers (`geosearch worker`) locate
@@ -82,13 +92,18 @@ def locate(
     from geosearch.client import GeoSearch
     from geosearch.client.reasoning import LmmWishes
 
+    if criteria.near is not None and criteria.radius_km is None:
+        raise click.UsageError("--near is the centre of a circle; add --radius-km")
+    where = criteria.filter()  # before anything is opened: most mistakes are in what was typed
     wishes = LmmWishes(model, no_lmm, hint, samples, max_cost_usd)
     if out is not None:
-        return _locate_into(out, images, wishes, map_path, as_json)
+        return _locate_into(out, _Asked(images, wishes, criteria), map_path, as_json)
     form = "json" if as_json else form
     predictions: list[Prediction] = []
     with GeoSearch() as geosearch:
-        for prediction in counted(geosearch.locate(images, **asdict(wishes)), "locate"):
+        for prediction in counted(
+            geosearch.locate(images, where=where, **asdict(wishes)), "locate"
+        ):
             predictions.append(prediction)
             if form == "text":
                 show_prediction(prediction)
@@ -105,16 +120,36 @@ def locate(
     return 0 if all(prediction.best is not None for prediction in predictions) else 1
 
 
-def _locate_into(
-    out: Path, images: tuple[Path, ...], wishes: LmmWishes, map_path: Path | None, as_json: bool
-) -> int:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is to be located, how a model is to help, and what of the collection is looked at."""
+
+    images: tuple[Path, ...]
+    wishes: LmmWishes
+    criteria: Criteria
+
+    def conditions(self, services: Services) -> dict[str, Any]:
+        """What must stay the same from run to run of one batch, but for the encoder."""
+        from geosearch.client.reasoning import conditions
+
+        same: dict[str, Any] = {}
+        if lmm := conditions(services, self.wishes):
+            same["lmm"] = lmm
+        if where := self.criteria.document():
+            if "within" in where:  # thousands of corners; whether they are the same is enough
+                where["within"] = sha256(json.dumps(where["within"]).encode()).hexdigest()
+            same["where"] = where
+        return same
+
+
+def _locate_into(out: Path, asked: _Asked, map_path: Path | None, as_json: bool) -> int:
     """Locate into a file, resumable, here or by workers; counts on stdout."""
     from geosearch.settings import load_settings
 
     settings = load_settings()
     locate_all = _here if settings.broker_url is None else _by_workers
-    with locate_all(settings, out, images, wishes) as (journal, before, predictions):
-        with locating_progress(images) as tell:
+    with locate_all(settings, out, asked) as (journal, before, predictions):
+        with locating_progress(asked.images) as tell:
             for prediction in predictions:
                 journal.add(prediction)
                 tell(len(journal.done), journal.cost_usd)
@@ -147,52 +182,49 @@ Predictions = tuple["Journal", int, Iterator[Prediction]]
 
 
 @contextmanager
-def _here(
-    settings: Settings, out: Path, images: tuple[Path, ...], wishes: LmmWishes
-) -> Iterator[Predictions]:
+def _here(settings: Settings, out: Path, asked: _Asked) -> Iterator[Predictions]:
     from geosearch.cli.batch import Journal
     from geosearch.client import GeoSearch
-    from geosearch.client.reasoning import conditions
     from geosearch.services import Services
 
     with GeoSearch(Services(settings)) as geosearch:
-        same: dict[str, Any] = {"encoder": str(geosearch.services.embedder.identity)}
-        if asked := conditions(geosearch.services, wishes):
-            same["lmm"] = asked
-        with Journal(out, same) as journal:
+        same = {"encoder": str(geosearch.services.embedder.identity)}
+        wishes, where = asked.wishes, asked.criteria.filter()
+        with Journal(out, same | asked.conditions(geosearch.services)) as journal:
             if wishes.max_cost_usd is not None:  # earlier runs of this batch have spent of it
                 left_usd = max(0.0, wishes.max_cost_usd - journal.cost_usd)
                 wishes = replace(wishes, max_cost_usd=left_usd)
-            found = geosearch.locate(images, skip=journal.is_done, **asdict(wishes))
+            found = geosearch.locate(
+                asked.images, where=where, skip=journal.is_done, **asdict(wishes)
+            )
             yield journal, len(journal.done), found
 
 
 @contextmanager
-def _by_workers(
-    settings: Settings, out: Path, images: tuple[Path, ...], wishes: LmmWishes
-) -> Iterator[Predictions]:
+def _by_workers(settings: Settings, out: Path, asked: _Asked) -> Iterator[Predictions]:
     """Neither encoder nor index is opened here: the journal names the workers' run."""
     from geosearch.cli.batch import Journal, unfinished
-    from geosearch.client.reasoning import conditions
     from geosearch.ingest.folders import scan
     from geosearch.services import Services
     from workers.broker import open_broker
     from workers.locating import Asker
 
-    if wishes.max_cost_usd is not None:
+    if asked.wishes.max_cost_usd is not None:
         raise click.UsageError(
             "--max-cost-usd limits what one process spends; with workers set "
             "GEOSEARCH_LMM_MONTHLY_BUDGET_USD for all of them, or unset GEOSEARCH_BROKER_URL"
         )
     with Services(settings) as services, closing(open_broker(settings)) as broker:
-        asked = conditions(services, wishes)
+        same = asked.conditions(services)
         token = (unfinished(out) or {}).get("run") or str(uuid4())
-        same = {"encoder": services.encoder_name, "run": token} | ({"lmm": asked} if asked else {})
-        with Journal(out, same) as journal:
+        head = {"encoder": services.encoder_name, "run": token, **same}
+        with Journal(out, head) as journal:
             before = len(journal.done)
             asker = Asker(services, broker)
-            waiting = (one for one in scan(images) if not journal.is_done(one.uri))
-            run_id = asker.send(UUID(token), waiting, lmm=asked)
+            waiting = (one for one in scan(asked.images) if not journal.is_done(one.uri))
+            run_id = asker.send(
+                UUID(token), waiting, lmm=same.get("lmm"), criteria=asked.criteria.document()
+            )
             # What was kept just before this command was killed may be there a second time.
             fetched = (one for one in asker.fetch(run_id) if not journal.is_done(one.image))
             yield journal, before, fetched

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from geosearch.cli.filters import filter_options
 from geosearch.cli.output import json_option, note, write_json
 from geosearch.records import SearchResult
+
+if TYPE_CHECKING:
+    from geosearch.criteria import Criteria
 
 
 @click.command()
@@ -21,17 +26,7 @@ from geosearch.records import SearchResult
     metavar="image=1,text=1,gps=1",
     help="How much --image, --text and --at count in a mix.",
 )
-@click.option("--near", metavar="LAT,LON", help="Centre of a circle, in decimal degrees.")
-@click.option("--radius-km", type=float, help="Radius of the circle around --near.")
-@click.option("--bbox", metavar="W,S,E,N", help="A box; W > E crosses the antimeridian.")
-@click.option(
-    "--within", type=click.Path(path_type=Path), help="A GeoJSON file with one or more polygons."
-)
-@click.option("--country", metavar="CC", help="ISO 3166-1 alpha-2 code, as in SE.")
-@click.option("--since", metavar="TIME", help="From then on, as 2024-05-31 or with a time; UTC.")
-@click.option("--until", metavar="TIME", help="Before then; a date alone includes that day.")
-@click.option("--dataset", help="Only photos of this data set.")
-@click.option("--author", help="Only photos by this photographer.")
+@filter_options
 @click.option(
     "-k", "k", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Photos to show."
 )
@@ -52,20 +47,12 @@ def search(
     text: str | None,
     at: str | None,
     weights: str | None,
-    near: str | None,
-    radius_km: float | None,
-    bbox: str | None,
-    within: Path | None,
-    country: str | None,
-    since: str | None,
-    until: str | None,
-    dataset: str | None,
-    author: str | None,
     k: int,
     diverse: bool,
     form: str,
     map_path: Path | None,
     as_json: bool,
+    criteria: Criteria,
 ) -> int:
     """Find photos by look (--image), words (--text) and place (--at) that match every filter.
 
@@ -81,15 +68,15 @@ def search(
             text=text,
             at=None if at is None else parse_coordinate(at),
             weights=None if weights is None else _weights(weights),
-            near=None if near is None else parse_coordinate(near),
-            radius_km=radius_km,
-            bbox=bbox,
-            within=within,
-            country=country,
-            since=since,
-            until=until,
-            dataset=dataset,
-            author=author,
+            near=criteria.near,
+            radius_km=criteria.radius_km,
+            bbox=criteria.bbox,
+            within=criteria.within,
+            country=criteria.country,
+            since=criteria.since,
+            until=criteria.until,
+            dataset=criteria.dataset,
+            author=criteria.author,
             k=k,
             diverse=diverse,
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from geosearch import criteria, retrieval
+from geosearch import retrieval
 from geosearch.client import reindexing
 from geosearch.client.arguments import Place, as_paths, coordinate_of, photo_sources
 from geosearch.client.locating import Locators
@@ -19,7 +19,7 @@ from geosearch.client.prediction import Predictor
 from geosearch.client.queries import PhotoVectors, fused_query
 from geosearch.client.reasoning import LmmWishes, Reasoners
 from geosearch.closing import Closing
-from geosearch.criteria import PathLike, When
+from geosearch.criteria import Criteria, PathLike, When
 from geosearch.errors import ConfigError
 from geosearch.ingest.folders import scan
 from geosearch.ingest.sources import BadSource, PhotoSource, is_settled
@@ -28,15 +28,7 @@ from geosearch.results import FoundPhotos, LocatedPhoto
 from geosearch.services import Services
 from geosearch.serving.opened import OpenIndex
 from geosearch.settings import load_settings
-from geosearch.store.filters import (
-    Author,
-    Country,
-    Dataset,
-    Filter,
-    Within,
-    all_of,
-    within_any,
-)
+from geosearch.store.filters import Filter, all_of
 
 if TYPE_CHECKING:
     from geosearch.evaluation import EvaluationReport
@@ -193,16 +185,10 @@ class GeoSearch(Closing):
         if k < 1:
             raise ConfigError(f"k is {k}; ask for 1 or more photos")
         center = None if near is None else coordinate_of(near)
-        where = all_of(
-            where,
-            criteria.circle(center, radius_km),
-            None if bbox is None else Within(criteria.box(bbox)),
-            None if within is None else within_any(criteria.read_areas(within)),
-            None if country is None else Country(country),
-            criteria.time_span(since, until),
-            None if dataset is None else Dataset(dataset),
-            None if author is None else Author(author),
-        )
+        asked = Criteria(
+            center, radius_km, bbox, within, country, since, until, dataset, author
+        ).filter()
+        where = all_of(where, asked)
         separation_km = retrieval.SEPARATION_KM if diverse else None
         query = fused_query(self._vectors, image, like, text, at, weights)
         if query is None:

@@ -202,6 +202,68 @@ def test_locating_into_a_file_says_what_it_wrote_and_writes_every_photo(
     assert len(out.read_text().splitlines()) == 13
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--near", "55.7,13.2", "--radius-km", "50"],
+        ["--bbox", "10,55,16,57"],
+        ["--country", "se"],
+    ],
+)
+def test_locate_compares_with_photos_of_the_area_only(
+    run: Run, folder: Path, options: list[str]
+) -> None:
+    run("ingest", folder)
+    assert _json(run("locate", folder / "lund-0.jpg", "--json"))["alternatives"]
+    found = _json(run("locate", folder / "lund-0.jpg", *options, "--json"))
+    assert found["lat"] == pytest.approx(55.705, abs=0.01)
+    assert not found["alternatives"]
+    assert {Path(item["path"]).name.split("-")[0] for item in found["evidence"]} == {"lund"}
+    code, out, _ = run("locate", folder / "suva-0.jpg", *options, "--json")
+    assert (code, json.loads(out)["lat"]) == (1, None)  # nothing in the area looks like it
+
+
+def test_locate_takes_an_area_from_a_file_and_narrows_by_time_and_author(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    run("ingest", folder)
+    area = tmp_path / "fiji.geojson"
+    ring = [[177, -19], [179, -19], [179, -17], [177, -17], [177, -19]]
+    area.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    found = _json(run("locate", folder / "suva-0.jpg", "--within", area, "--json"))
+    assert found["lon"] == pytest.approx(178.44, abs=0.05)
+    assert not found["alternatives"]
+    for nobody in (["--author", "nobody"], ["--dataset", "none"], ["--until", "1999-12-31"]):
+        code, out, _ = run("locate", folder / "lund-0.jpg", *nobody, "--json")
+        assert code == 1
+        assert json.loads(out)["lat"] is None
+
+
+def test_an_area_belongs_to_the_conditions_of_a_batch(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    run("ingest", folder)
+    out = tmp_path / "results.csv"
+    begun = out.with_name("results.csv.journal")
+    run("locate", folder, "--out", out, "--country", "SE")
+    answers = [row["lat"] for row in csv.DictReader(io.StringIO(out.read_text()))]
+    assert {lat[:4] for lat in answers if lat} == {"55.7"}
+    encoder = _json(run("locate", folder / "lund-0.jpg", "--json"))["encoder"]
+    head = {"format": 2, "encoder": encoder, "where": {"country": "SE"}}
+    begun.write_text(json.dumps(head) + "\n")
+    code, _, err = run("locate", folder, "--out", out, "--country", "FJ")
+    assert code == 2
+    assert "finish that one with the same settings" in err
+    run("locate", folder, "--out", out, "--country", "SE")
+    assert not begun.exists()
+
+
+def test_a_circle_of_locate_needs_its_radius(run: Run, folder: Path) -> None:
+    code, out, err = run("locate", folder / "lund-0.jpg", "--near", "55.7,13.2")
+    assert (code, out) == (2, "")
+    assert "--radius-km" in err
+
+
 @pytest.mark.parametrize(("form", "begin"), [("csv", "image,"), ("geojson", "{"), ("kml", "<?xml")])
 def test_locate_writes_what_other_programs_open(
     run: Run, folder: Path, form: str, begin: str, tmp_path: Path

@@ -20,6 +20,8 @@ from support.places import CITIES
 from support.worker_process import DEFECT, POISON
 
 from geosearch.client import GeoSearch
+from geosearch.criteria import Criteria
+from geosearch.geo import Coordinate
 from geosearch.services import Services
 from workers.app import LOCATE
 from workers.broker import open_broker
@@ -81,6 +83,24 @@ def test_workers_locate_what_the_command_asks_and_it_writes_the_same_file(
     assert worker.terminate() == 0
     assert not out.with_name("located.csv.journal").exists()
     assert _left(collection) == 0
+
+
+def test_workers_compare_with_photos_of_the_area_only(
+    cluster: Cluster, collection: Services, asked: Path, tmp_path: Path
+) -> None:
+    worker = cluster.worker()
+    out, area = tmp_path / "located.csv", ["--near", "0,0", "--radius-km", "6000"]
+    done = cluster.run(COMMAND, "locate", str(asked), "--out", str(out), *area, "--json")
+    assert done.returncode == 1, done.stderr
+    where = Criteria(Coordinate(0.0, 0.0), 6000.0).filter()
+    expected = list(GeoSearch(collection).locate(asked, where=where))
+    everywhere = list(GeoSearch(collection).locate(asked))
+    assert [one.best and one.best.place for one in expected] != [
+        one.best and one.best.place for one in everywhere
+    ]
+    for row, one in zip(_rows(out), expected, strict=True):
+        assert row["place"] == ("" if one.best is None else one.best.place)
+    assert worker.terminate() == 0
 
 
 def _left(services: Services) -> int:
