@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
+from time import perf_counter as clock
 from typing import TYPE_CHECKING
 
 from geosearch.client.arguments import image_bytes
@@ -14,6 +15,7 @@ from geosearch.ingest.sources import BadSource, PhotoSource
 from geosearch.localization.locator import Locator
 from geosearch.localization.reasoning import Reasoner, Reasoning
 from geosearch.localization.search_area import SearchArea
+from geosearch.localization.steps import Tell, silent
 from geosearch.records import Step
 from geosearch.results import LocatedPhoto
 
@@ -56,7 +58,7 @@ class Predictor:
             yield waiting.popleft()()
 
     def begin(
-        self, data: bytes, name: str, on_step: Callable[[Step], None] | None = None
+        self, data: bytes, name: str, on_step: Tell | None = None
     ) -> Callable[[], LocatedPhoto]:
         """Retrieve for a photo and put the model's questions on their way.
 
@@ -68,14 +70,19 @@ class Predictor:
         Returns:
             What waits for the model, decides and gives the prediction.
         """
-        start, tell = time.perf_counter(), on_step or _silent
+        start, tell = clock(), on_step or silent
         try:
             vector = self._embedder.embed(data)
         except (UnreadableImage, InvalidInput) as error:
             return partial(self._unanswered, name, str(error), start)
-        retrieved = self._locator.retrieve(vector)
-        for step in retrieved.steps:
-            tell(step)
+        encoding = Step("encoding", "the photo is decoded and encoded", None, clock() - start)
+        tell(encoding)
+        retrieved = self._locator.retrieve(vector, tell)
+        retrieved = replace(
+            retrieved,
+            steps=(encoding, *retrieved.steps),
+            seconds=encoding.seconds + retrieved.seconds,
+        )
         reasoning: Reasoning | None = None
         if self._reasoner is not None:
             reasoning = self._reasoner.begin(data, retrieved, hint=self._hint, area=self._area)
@@ -97,7 +104,7 @@ class Predictor:
         return finish
 
     def _begin(self, source: PhotoSource | BadSource) -> Callable[[], LocatedPhoto]:
-        start = time.perf_counter()
+        start = clock()
         if isinstance(source, BadSource):
             return partial(self._unanswered, source.uri, source.reason, start)
         try:
@@ -114,9 +121,5 @@ class Predictor:
             steps=(),
             encoder=str(self._embedder.identity),
             reason=reason,
-            seconds=time.perf_counter() - start,
+            seconds=clock() - start,
         )
-
-
-def _silent(step: Step) -> None:
-    """For who waits for the answer only."""

@@ -15,8 +15,7 @@ from geosearch.encoder.fusion import block_of, normalize
 from geosearch.errors import ConfigError
 from geosearch.evaluation.features import load_features
 from geosearch.geo import Coordinate
-from geosearch.localization.locator import visual_query
-from geosearch.localization.pool import Pointer
+from geosearch.localization.pool import Pointer, visual_query
 from geosearch.localization.questions import Progress, TrainingGallery
 from geosearch.localization.reranker import Reranker, reranker_path, save_reranker
 from geosearch.localization.reranker_training import train_reranker

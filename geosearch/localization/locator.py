@@ -20,10 +20,10 @@ from geosearch.errors import ConfigError, InvalidInput
 from geosearch.geo import Coordinate
 from geosearch.localization import shortlist, wording
 from geosearch.localization.candidates import DensitySettings, Neighbor
-from geosearch.localization.pool import FUSED, LEARNED, VISUAL, Pointer, Pool
+from geosearch.localization.pool import FUSED, LEARNED, VISUAL, Pointer, Pool, visual_query
 from geosearch.localization.ranking import Prior
 from geosearch.localization.reranker import Reranker
-from geosearch.localization.steps import StepLog
+from geosearch.localization.steps import StepLog, Tell, silent
 from geosearch.localization.uncertainty import FLOOR_KM, proposal_radii
 from geosearch.localization.verification import (
     NEAR_KM,
@@ -180,16 +180,20 @@ class Locator:
         """
         return self.decide(self.retrieve(query), image=image)
 
-    def retrieve(self, query: NDArray[np.float32]) -> Retrieved:
+    def retrieve(self, query: NDArray[np.float32], tell: Tell = silent) -> Retrieved:
         """What the photos of the gallery say of a query (dim,): the first half of `locate`.
+
+        Args:
+            query: (dim,) float32.
+            tell: told each step once it is done.
 
         Raises:
             InvalidInput: a neighbour's score is not finite.
         """
-        log, settings = StepLog(self._clock), self._settings
-        photos, found = self._photos(query)
+        log, settings = StepLog(self._clock, tell), self._settings
+        photos, found = self._photos(query, log)
         farthest = self._sources.farthest(query, settings.negatives)
-        searched_s = log.lap()
+        log.note("search", wording.searched("farthest", farthest), None)
         pointers: Sequence[Pointer] | None = None
         said: tuple[str, str, Coordinate] | None = None
         while True:
@@ -200,6 +204,7 @@ class Locator:
                 pointers = self._sources.pointers(query) if pointers is None else pointers
                 pool = Pool(photos, pointers, density=settings.density)
                 candidates, said = self._candidates(pool)
+            weighed_s = log.lap()
             shown = voices[:COMPLETED]
             known = self._known([*shown, *farthest], candidates)
             gone = {one.photo.id for one in shown} - known.keys()
@@ -209,10 +214,10 @@ class Locator:
             for name, some in photos.items():
                 photos[name] = [one for one in some if one.photo.id not in gone]
         complete = [*shortlist.photos_with_facts(shown, known), *voices[COMPLETED:]]
-        log.add("retrieval", *wording.introduction(complete, len(found)), searched_s)
+        log.note("retrieval", *wording.introduction(complete, len(found)))
         if said is not None and candidates:
             candidates = shortlist.candidates_with_facts(candidates, known)
-            log.note(*said)
+            log.add(*said, weighed_s)
             log.note(*wording.uncertainty(candidates[0], self._reranker))
             reason = wording.why_scattered(
                 candidates[0], settings.max_spread_km, self.is_calibrated
@@ -241,7 +246,7 @@ class Locator:
         return {one.photo.id: one.photo for one in self._sources.complete([*shown.values()])}
 
     def _photos(
-        self, query: NDArray[np.float32]
+        self, query: NDArray[np.float32], log: StepLog
     ) -> tuple[dict[str, list[Neighbor]], list[Neighbor]]:
         """Channel to photos that can speak, best first; and all that the first channel found."""
         asked = {FUSED: query}
@@ -249,7 +254,10 @@ class Locator:
             asked[LEARNED] = self._reranker.metric.query(query)
         if (visual := visual_query(query)) is not None:
             asked[VISUAL] = visual
-        found = {name: self._found(name, one) for name, one in asked.items()}
+        found = {}
+        for name, one in asked.items():
+            found[name] = self._found(name, one)
+            log.note("search", wording.searched(name, found[name]), None)
         # Scores of other channels are of their own kind: only the fused cosine has a floor.
         floors = {FUSED: self._settings.min_score}
         return {
@@ -366,26 +374,6 @@ class Locator:
             )
             for entry in entries
         ), said
-
-
-def visual_query(query: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """The query (dim,) with its visual block alone; None where the blocks are all alike.
-
-    Without trained heads they are: then the visual channel would repeat the fused one.
-    """
-    width = len(query) // 3
-    if len(query) % 3 or width == 0:
-        return None
-    blocks = query.reshape(3, width)
-    if np.allclose(blocks[0], blocks[1], atol=1e-6) and np.allclose(
-        blocks[0], blocks[2], atol=1e-6
-    ):
-        return None
-    if not blocks[0].any():
-        return None
-    alone = np.zeros_like(query)
-    alone[:width] = blocks[0]
-    return alone
 
 
 def _probability(candidate: Candidate) -> float:

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 from geosearch.geo import Coordinate
 from geosearch.records import Step
 
+Tell: TypeAlias = Callable[[Step], None]
+"""Is told each step once it is done, in the thread that did it."""
+
+
+def silent(step: Step) -> None:
+    """For who waits for the answer only."""
+
 
 class StepLog:
-    """Steps as they happen, each with the seconds since the one before."""
+    """Steps as they happen, each with the seconds since the one before.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    Args:
+        clock: seconds.
+        tell: told each step when it is added.
+    """
+
+    def __init__(self, clock: Callable[[], float], tell: Tell = silent) -> None:
         self.steps: list[Step] = []
-        self._clock = clock
+        self._clock, self._tell = clock, tell
         self._started = self._last = clock()
 
     def lap(self) -> float:
@@ -28,7 +41,9 @@ class StepLog:
 
     def add(self, name: str, summary: str, coordinate: Coordinate | None, seconds: float) -> None:
         """A step that took so many seconds."""
-        self.steps.append(Step(name, summary, coordinate, seconds))
+        step = Step(name, summary, coordinate, seconds)
+        self.steps.append(step)
+        self._tell(step)
 
     def seconds(self) -> float:
         """Since the beginning."""

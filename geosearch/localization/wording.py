@@ -22,6 +22,12 @@ def introduction(voices: Sequence[Neighbor], n_found: int) -> tuple[str, Coordin
     return f"{summary}; the nearest ({nearest.score:.3f}) is {shown}", nearest.photo.coordinate
 
 
+def searched(channel: str, found: Sequence[Neighbor]) -> str:
+    """What one search found, without naming a photo: the catalogue has not been asked yet."""
+    first = f", the first with {found[0].score:.3f}" if found else ""
+    return f"{channel}: {len(found)} photos found{first}"
+
+
 def modes(pool: Pool, entries: Sequence[Entry]) -> tuple[str, Coordinate]:
     """What the density of the support says."""
     best = entries[0]

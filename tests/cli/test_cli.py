@@ -164,7 +164,8 @@ def test_locate_answers_in_the_agreed_form(run: Run, folder: Path, tmp_path: Pat
         "nairobi-0.jpg", "nairobi-2.jpg",
     ]  # fmt: skip
     assert found["alternatives"]
-    assert [step["name"] for step in found["steps"]] == ["retrieval", "density", "uncertainty"]
+    names = ["encoding", "search", "search", "retrieval", "density", "uncertainty"]
+    assert [step["name"] for step in found["steps"]] == names
 
 
 def test_locate_without_photos_to_compare_with_gives_no_coordinate(run: Run, folder: Path) -> None:

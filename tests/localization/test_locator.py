@@ -11,7 +11,7 @@ from geosearch.errors import ConfigError, InvalidInput
 from geosearch.geo import Coordinate
 from geosearch.localization.background import background_score
 from geosearch.localization.candidates import Neighbor
-from geosearch.localization.locator import Locator, LocatorSettings
+from geosearch.localization.locator import Locator, LocatorSettings, MoreSources
 from geosearch.localization.verification import Proposal, Reasoned
 from geosearch.records import PhotoFact, Step
 
@@ -101,12 +101,35 @@ def test_evidence_is_cut_to_the_number_asked_for():
 def test_each_step_says_what_it_proposed_and_how_long_it_took():
     ticks = itertools.count()
     found = locate(near(LUND, 6, 0.9), clock=lambda: float(next(ticks)))
-    assert [step.name for step in found.steps] == ["retrieval", "density", "uncertainty"]
-    assert [step.seconds for step in found.steps] == [1.0, 1.0, 1.0]
-    assert found.steps[0].coordinate == LUND
-    assert found.steps[1].coordinate == found.best.coordinate
-    assert "6 of 6 photos" in found.steps[1].summary
-    assert found.seconds == 5.0  # four for the photos, one to decide
+    names = ["search", "search", "retrieval", "density", "uncertainty"]
+    assert [step.name for step in found.steps] == names
+    assert [step.seconds for step in found.steps] == [1.0, 1.0, 1.0, 1.0, 1.0]
+    assert found.steps[0].summary == "fused: 6 photos found, the first with 0.900"
+    assert found.steps[2].coordinate == LUND
+    assert found.steps[3].coordinate == found.best.coordinate
+    assert "6 of 6 photos" in found.steps[3].summary
+    assert found.seconds == 7.0  # six for the photos, one to decide
+
+
+def test_each_step_is_told_before_the_next_begins():
+    told: list[str] = []
+
+    def source(name, found):
+        def search(query, limit):
+            told.append(f"{name} begins")
+            return found
+
+        return search
+
+    locator = Locator(
+        source("fused", near(LUND, 6, 0.9)),
+        str,
+        encoder="e",
+        sources=MoreSources(farthest=source("farthest", near(PARIS, 1, -0.5, first=10))),
+    )
+    retrieved = locator.retrieve(QUERY, lambda step: told.append(step.summary[:8]))
+    assert told[:4] == ["fused begins", "fused: 6", "farthest begins", "farthest"]
+    assert told[4:] == [step.summary[:8] for step in retrieved.steps[2:]]
 
 
 def test_the_order_in_which_neighbors_arrive_changes_nothing():
@@ -121,7 +144,8 @@ def test_an_empty_gallery_gives_a_reason_and_no_coordinate():
     assert found.best is None
     assert found.alternatives == ()
     assert "empty" in found.reason
-    assert [step.coordinate for step in found.steps] == [None]
+    assert [step.name for step in found.steps] == ["search", "search", "retrieval"]
+    assert {step.coordinate for step in found.steps} == {None}
 
 
 def test_neighbors_without_a_place_give_a_reason():
@@ -153,7 +177,8 @@ def test_support_scattered_evenly_over_the_world_gives_no_answer_but_keeps_the_s
     assert found.best is None
     assert found.alternatives == ()
     assert "scattered" in found.reason
-    assert [step.name for step in found.steps] == ["retrieval", "density", "uncertainty"]
+    names = ["search", "search", "retrieval", "density", "uncertainty"]
+    assert [step.name for step in found.steps] == names
 
 
 def test_scattered_support_is_answered_with_a_wide_radius_when_an_answer_is_forced():

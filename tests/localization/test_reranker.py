@@ -8,9 +8,9 @@ import pytest
 from geosearch.errors import ConfigError, InvalidInput
 from geosearch.geo import Coordinate
 from geosearch.localization.candidates import Neighbor
-from geosearch.localization.locator import Locator, LocatorSettings, MoreSources, visual_query
+from geosearch.localization.locator import Locator, LocatorSettings, MoreSources
 from geosearch.localization.metric import learn_metric
-from geosearch.localization.pool import FUSED, GPS, LEARNED, Pointer, Pool
+from geosearch.localization.pool import FUSED, GPS, LEARNED, Pointer, Pool, visual_query
 from geosearch.localization.questions import TrainingGallery, ask, place_numbers
 from geosearch.localization.ranking import FEATURES, GalleryPrior, cell_of, place_features
 from geosearch.localization.reranker import (
