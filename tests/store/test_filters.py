@@ -34,6 +34,7 @@ from geosearch.store.filters import (
     to_qdrant,
     within_any,
 )
+from geosearch.store.planning import search
 from geosearch.store.server import ServerStore
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
@@ -349,3 +350,21 @@ def test_a_point_moved_onto_180_is_found_there_and_not_where_it_was(tmp_path: Pa
     assert store.count(Within(BoundingBox(179, -1, 180, 1))) == 1
     assert store.count(Within(Circle(Coordinate(0, 0), 1000))) == 0
     store.close()
+
+
+def test_a_search_puts_its_filter_into_the_engine_s_words_once(
+    store: VectorStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put: list[Filter] = []
+
+    def counted(where: Filter) -> dict[str, object]:
+        put.append(where)
+        return to_qdrant(where)
+
+    for module in ("edge", "server"):
+        monkeypatch.setattr(f"geosearch.store.{module}.to_qdrant", counted)
+    where = And((Within(Circle(Coordinate(12.25, 34.5), 3000.0)), Not(Country("SE"))))
+    planned = search(store, np.ones(4, np.float32), where, 5)
+    assert put == [where]
+    assert planned.matched == len(wanted(where)) > 5
+    assert {hit.id.int for hit in planned.hits} <= wanted(where)
