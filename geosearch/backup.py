@@ -75,7 +75,7 @@ def back_up(services: Services, directory: Path, *, say: Say = lambda _: None) -
             services.migrate()
         fingerprint = dump.dump(services.engine, draft / CATALOGUE)
         collections = []
-        for collection in services.collections():
+        for collection in services.collections.all():
             if collection.identity is None or collection.dim is None:
                 say(f"left out: {collection.name} does not say which encoder it belongs to")
                 continue
@@ -153,7 +153,7 @@ def restore(
     for entry in manifest["collections"]:
         say(f"the vectors of {entry['identity']}")
         collection = StoredCollection(entry["name"], entry["identity"], int(entry["dim"]))
-        store = services.open_collection(collection)
+        store = services.collections.open(collection)
         try:
             for part in entry["parts"]:
                 _load_part(services, store, directory / part, encoder=str(entry["identity"]))
@@ -188,7 +188,7 @@ def _save_collection(
     services: Services, collection: StoredCollection, folder: Path
 ) -> dict[str, Any]:
     folder.mkdir()
-    store = services.open_collection(collection)
+    store = services.collections.open(collection)
     points = 0
     parts: list[str] = []
     try:

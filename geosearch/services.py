@@ -19,15 +19,14 @@ from geosearch.catalogue.pace import Pace, pace
 from geosearch.catalogue.repository import Catalogue
 from geosearch.catalogue.session import migrate, open_engine
 from geosearch.closing import Closing
-from geosearch.errors import ConfigError, StoreError
+from geosearch.errors import ConfigError
 from geosearch.home import Home
+from geosearch.serving.collections import Collections
 from geosearch.serving.exchange import Exchange
 from geosearch.serving.opened import OpenIndex
 from geosearch.serving.opener import IndexOpener
 from geosearch.settings import Settings
 from geosearch.store.base import VectorStore
-from geosearch.store.inventory import StoredCollection, drop_local_collection, local_collections
-from geosearch.store.layout import Quantization, VectorLayout
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -153,7 +152,7 @@ class Services(Closing):
             self.settings,
             indexes=lambda: self.indexes,
             load_embedder=self._load_embedder,
-            open_store=self._open_store,
+            open_store=self.collections.open_for,
             occupied_cells=lambda degrees: self.catalogue.occupied_cells(degrees),
         )
 
@@ -191,23 +190,6 @@ class Services(Closing):
         """The vectors of the index in use."""
         return self.index.store
 
-    def _open_store(self, name: str, dim: int, identity: str) -> VectorStore:
-        settings = self.settings
-        layout = VectorLayout(Quantization(settings.vector_quantization), settings.vectors_on_disk)
-        if self.settings.qdrant_url is None:
-            from geosearch.store.edge import EdgeStore
-
-            return EdgeStore(self.home.qdrant / name, dim=dim, identity=identity, layout=layout)
-        from geosearch.store.server import ServerStore, connect
-
-        client = connect(self.settings.qdrant_url, api_key=self._qdrant_key)
-        return ServerStore(client, name, dim=dim, identity=identity, layout=layout)
-
-    @property
-    def _qdrant_key(self) -> str | None:
-        key = self.settings.qdrant_api_key
-        return None if key is None else key.get_secret_value()
-
     @cached_property
     def audit(self) -> Audit:
         """The record as comparing it with the index needs it."""
@@ -224,44 +206,10 @@ class Services(Closing):
             self.catalogue, self.audit, self.store, encoder=str(self.embedder.identity)
         )
 
-    def collections(self) -> list[StoredCollection]:
-        """Every collection of ours, whichever encoder it belongs to."""
-        if self.settings.qdrant_url is None:
-            return local_collections(self.home.qdrant)
-        from geosearch.store.server import connect, server_collections
-
-        client = connect(self.settings.qdrant_url, api_key=self._qdrant_key)
-        try:
-            return server_collections(client)
-        finally:
-            client.close()
-
-    def open_collection(self, collection: StoredCollection) -> VectorStore:
-        """The vectors of a collection, made if there is none; closed by the caller.
-
-        Raises:
-            StoreError: the collection does not say whose it is.
-        """
-        if collection.identity is None or collection.dim is None:
-            raise StoreError(f"{collection.name} does not say which encoder it belongs to")
-        return self._open_store(collection.name, collection.dim, collection.identity)
-
-    def drop_collection(self, name: str) -> None:
-        """Delete the vectors of an index that nobody uses; none by that name is fine.
-
-        Raises:
-            StoreError: the engine refused.
-        """
-        if self.settings.qdrant_url is None:
-            drop_local_collection(self.home.qdrant, name)
-            return
-        from geosearch.store.server import connect, drop_server_collection
-
-        client = connect(self.settings.qdrant_url, api_key=self._qdrant_key)
-        try:
-            drop_server_collection(client, name)
-        finally:
-            client.close()
+    @cached_property
+    def collections(self) -> Collections:
+        """The collections of vectors on the engine that settings name."""
+        return Collections(self.settings, lambda: self.home.qdrant)
 
     def pace(self) -> Pace:
         """What is left to take in, and how fast it goes."""

@@ -173,7 +173,7 @@ def test_photos_whose_vectors_are_not_in_the_backup_are_pending(
 ) -> None:
     directory = tmp_path / "backup"
     services = filled.services
-    with closing(services.open_collection(services.collections()[0])) as store:
+    with closing(services.collections.open(services.collections.all()[0])) as store:
         lost = next(iter(store.scroll())).id
         store.delete([lost])
     back_up(services, directory)

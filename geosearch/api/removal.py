@@ -27,10 +27,10 @@ def remove(services: Services, photo_id: UUID, sha256: str) -> None:
         removed_from = {index.identity}
     # One that is being filled is open elsewhere; whoever fills it deletes the photo there.
     filling = {one.encoder for one in services.indexes.all() if one.state is IndexState.FILLING}
-    for collection in services.collections():
+    for collection in services.collections.all():
         if collection.identity is None or collection.identity in removed_from | filling:
             continue
-        with closing(services.open_collection(collection)) as other:
+        with closing(services.collections.open(collection)) as other:
             other.delete([photo_id])
             other.flush()
         removed_from.add(collection.identity)

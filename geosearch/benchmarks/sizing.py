@@ -21,8 +21,14 @@ from geosearch.catalogue.session import migrate, open_engine
 from geosearch.store.base import PointPayload, SearchMode, VectorPoint
 from geosearch.store.edge import EdgeStore
 
-DIMS = {"ViT-B-32": 1536, "ViT-L-14": 2304, "lite": 3840}
-"""Lengths of fused vectors: three times the image feature."""
+DIMS = {
+    "lite, no heads": 1280,
+    "ViT-B-32, no heads": 512,
+    "ViT-B-32, heads": 1536,
+    "ViT-L-14, heads": 2304,
+    "lite, heads": 3840,
+}
+"""Lengths of vectors as they are kept: one image feature without trained heads, three with them."""
 
 PHOTOS = (1_000_000, 10_000_000, 100_000_000)
 

@@ -71,7 +71,7 @@ def _orphans(services: Services) -> list[Orphan]:
     if services.settings.qdrant_url is not None:
         return []
     found = orphans(
-        services.collections(),
+        services.collections.all(),
         recorded=[index.encoder for index in services.indexes.all()],
         current=services.index.identity,
     )

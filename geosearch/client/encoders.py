@@ -122,7 +122,7 @@ def drop_encoder(services: Services, name: str) -> Dropped:
     for record in found:
         with services.indexes.reindexing(record.encoder):
             # The list last: until then the same name finds what is left.
-            services.drop_collection(record.collection)
+            services.collections.drop(record.collection)
             services.indexes.drop(record.encoder)
     if heads is not None:
         registry.drop(heads)

@@ -26,6 +26,13 @@ from geosearch.store.filters import Filter
 POINTERS = 50
 """Coordinates of the GPS gallery that are looked at."""
 
+FARTHEST_EF = 128
+"""Points in sight of the walk to the photos least like a query: examples, not a ranking.
+
+Measured on 50,000 noisy copies of street views (`lite`, 1,280 numbers), five photos: mean cosine
+with the query 0.196, of the true ones 0.170, of all 0.478; with 512 in sight 0.177, in 2.4 times
+the time.
+"""
 
 GROWTH = 0.05
 """Share of the photos by which the index may change before it is looked at again."""
@@ -105,7 +112,9 @@ def locator_of(
         return [Neighbor(sketch(hit), hit.score) for hit in found.hits]
 
     def farthest(query: NDArray[np.float32], limit: int) -> list[Neighbor]:
-        found = planning.search(index.store, -query, where, limit, on_copies=False)
+        found = planning.search(
+            index.store, -query, where, limit, on_copies=False, free_ef=FARTHEST_EF
+        )
         return [Neighbor(sketch(hit), -hit.score) for hit in found.hits]
 
     def complete(found: Sequence[Neighbor]) -> list[Neighbor]:

@@ -85,6 +85,11 @@ class Embedder:
         """Whether coordinates can be encoded: with heads, trained here or GeoCLIP's."""
         return self._heads is not None
 
+    @property
+    def has_alike_blocks(self) -> bool:
+        """Whether the three blocks of every photo's vector are the same: without heads they are."""
+        return self._heads is None
+
     def prepare(self, data: bytes) -> NDArray[np.uint8]:
         """The bytes of an image file to (size, size, 3) uint8.
 

@@ -28,6 +28,7 @@ class ColorGridEmbedder:
     dtype = "float32"
     dim = 3 * (3 * GRID * GRID + 1)
     has_location_space = False
+    has_alike_blocks = True
 
     def __init__(self, version: str = "1", *, delay_s: float = 0.0) -> None:
         self.identity = EncoderIdentity("color-grid", version, "none", f"grid-{GRID}")

@@ -89,15 +89,25 @@ class GpsGallery:
                 f"takes (block_dim,) with block_dim of {width} or more, finite and not zero"
             )
         unit = block[:width] / length
-        coarse = self._coarse @ (unit @ self._basis)  # (n,)
+        coarse = _products(self._coarse, _products(self._basis.T, unit))  # (n,)
         few = _largest(coarse, max(SHORTLIST, 4 * limit))
-        scores = self._features[few].astype(np.float32) @ unit
+        scores = _products(self._features[few].astype(np.float32), unit)
         best = _largest(scores, limit)
         best = best[np.lexsort((few[best], -scores[best]))]
         return [
             GalleryHit(Coordinate(*self.coordinates[few[row]].tolist()), float(scores[row]))
             for row in best
         ]
+
+
+def _products(rows: NDArray[np.float32], vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Dot products of rows (n, d) with a vector (d,): (n,), on the calling thread.
+
+    BLAS wakes the other threads for this, which spin for 20 ms afterwards: (100,000, 128) takes
+    1.5 ms and 23 ms of processor time on two cores, here 1.8 ms and 2 to 3.6 ms.
+    """
+    products: NDArray[np.float32] = np.einsum("ij,j->i", rows, vector)
+    return products
 
 
 def open_gallery(

@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from geosearch.errors import ConfigError, InvalidInput
-from geosearch.geo import EARTH_RADIUS_KM, Coordinate, chord_of, coordinate_of, unit_vectors
+from geosearch.geo import (
+    EARTH_RADIUS_KM,
+    Coordinate,
+    chord_of,
+    coordinate_of,
+    squared_chords,
+    unit_vectors,
+)
 from geosearch.records import PhotoFact
 
 _MAX_SHIFTS = 200
@@ -123,9 +130,9 @@ def limit_bursts(
         burst_km: radius of one spot.
         burst_cap: how many photos a spot may count as.
     """
-    near = _squared_chords(vectors) <= chord_of(burst_km) ** 2  # (n, n)
-    crowd = near @ weights  # (n,)
-    heaviest = np.where(near, weights, 0.0).max(axis=1)  # (n,)
+    near = squared_chords(vectors, vectors) <= chord_of(burst_km) ** 2  # (n, n)
+    heard = np.where(near, weights, 0.0)  # (n, n)
+    crowd, heaviest = heard.sum(axis=1), heard.max(axis=1)  # (n,)
     excess = np.maximum(crowd / np.maximum(burst_cap * heaviest, np.finfo(np.float64).tiny), 1.0)
     limited = weights / excess
     return np.asarray(limited / limited.sum(), dtype=np.float64)
@@ -177,13 +184,13 @@ def find_places(
     vectors, remaining = unit_vectors(lat, lon)[order], weights[order]
     precision = (EARTH_RADIUS_KM / np.asarray(settings.bandwidths_km)) ** 2  # (n_bandwidths,)
     kernel = np.mean(
-        np.exp(-precision[:, None, None] * _squared_chords(vectors) / 2.0), axis=0
+        np.exp(-precision[:, None, None] * squared_chords(vectors, vectors) / 2.0), axis=0
     )  # (n, n)
     reach = chord_of(settings.separation_km) ** 2
     places: list[PlaceSupport] = []
     centers: list[NDArray[np.float64]] = []
     while len(places) < settings.max_places and remaining.any():
-        density = np.where(remaining > 0.0, kernel @ remaining, -1.0)
+        density = np.where(remaining > 0.0, np.einsum("ij,j->i", kernel, remaining), -1.0)
         start = int(density.argmax())
         center = _shift(vectors[start], vectors, remaining, precision)
         members = (((vectors - center) ** 2).sum(axis=1) <= reach) & (remaining > 0.0)
@@ -226,9 +233,3 @@ def _shift(
             return np.asarray(moved, dtype=np.float64)
         center = moved
     return center
-
-
-def _squared_chords(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Squared straight-line distances of unit vectors (n, 3), each with each: (n, n)."""
-    squared: NDArray[np.float64] = np.maximum(2.0 - 2.0 * (vectors @ vectors.T), 0.0)
-    return squared

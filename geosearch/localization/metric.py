@@ -42,7 +42,8 @@ class PlaceMetric:
         one block to the metric.
         """
         width = len(self.mean)
-        asked = self.matrix @ (vector[:width] * (len(vector) // width) ** 0.5 - self.mean)
+        offset = vector[:width] * (len(vector) // width) ** 0.5 - self.mean
+        asked = np.einsum("ij,j->i", self.matrix, offset)  # BLAS wakes threads for it
         tiled: NDArray[np.float32] = np.tile(asked, len(vector) // width)
         return (tiled / np.linalg.norm(tiled)).astype(np.float32)
 

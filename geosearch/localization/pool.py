@@ -20,6 +20,7 @@ from geosearch.geo import (
     Coordinate,
     chord_of,
     coordinate_of,
+    squared_chords,
     unit_vectors,
 )
 from geosearch.localization.candidates import DensitySettings, Neighbor, neighbor_weights
@@ -133,8 +134,7 @@ class Pool:
         """The voices merged within `MERGE_KM`, begun with the strongest in any channel."""
         strength = np.max([self.weights[name] for name in self.channels], axis=0)
         order = np.lexsort((self.lon, self.lat, -strength))
-        squared_chords = 2.0 - 2.0 * (self.units @ self.units.T)
-        is_near = squared_chords <= chord_of(MERGE_KM) ** 2
+        is_near = squared_chords(self.units, self.units) <= chord_of(MERGE_KM) ** 2
         is_near |= np.eye(len(self), dtype=np.bool_)  # rounding must not part a voice from itself
         is_near = is_near[np.ix_(order, order)]
         found_in = np.stack([np.isfinite(self.scores[name]) for name in self.channels])
@@ -169,7 +169,7 @@ class Pool:
         """From each place to each voice (places, n)."""
         where = [place.coordinate for place in self.places]
         centers = unit_vectors([one.lat for one in where], [one.lon for one in where])
-        chords = np.sqrt(np.maximum(2.0 - 2.0 * centers @ self.units.T, 0.0))
+        chords = np.sqrt(squared_chords(centers, self.units))
         angles = 2.0 * np.arcsin(np.minimum(chords / 2.0, 1.0))
         return np.asarray(EARTH_RADIUS_KM * angles, dtype=np.float64)
 

@@ -113,7 +113,7 @@ def place_features(pool: Pool, *, prior: Prior | None = None) -> NDArray[np.floa
         block[:, 0], block[:, 1] = gap, np.log1p(rank)
         block[:, 2] = np.log1p((in_city & (rank[None] < rank[:, None])).sum(axis=1))
         for column, mask in enumerate(masks):
-            block[:, 3 + column] = mask @ pool.weights[name]
+            block[:, 3 + column] = np.einsum("ij,j->i", mask, pool.weights[name])
         leads += rank == 0.0
     start = len(CHANNELS) * len(_PER_CHANNEL)
     table[:, start : start + len(_OF_THE_PLACE)] = _of_the_places(pool, leads, prior)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from geosearch.catalogue.indexes import Indexes
 from geosearch.errors import IdentityMismatch
@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+class OpenStore(Protocol):
+    """Whatever can open a collection."""
+
+    def __call__(self, name: str, dim: int, identity: str, *, may_fold: bool) -> VectorStore:
+        """The collection by its name, made if there is none.
+
+        Args:
+            name: of the collection.
+            dim: the length of the encoder's vectors.
+            identity: of that encoder.
+            may_fold: whether it gives nothing but vectors of three alike blocks.
+        """
+
+
 class IndexOpener:
     """Opens indexes, each with its encoder.
 
@@ -28,7 +42,7 @@ class IndexOpener:
         settings: which encoder is asked for, and where.
         indexes: gives the list of indexes.
         load_embedder: loads the encoder that settings name.
-        open_store: opens a collection by name, length of its vectors and identity.
+        open_store: opens a collection.
         occupied_cells: cells of the catalogue with a photo, given their size in degrees.
     """
 
@@ -38,7 +52,7 @@ class IndexOpener:
         *,
         indexes: Callable[[], Indexes],
         load_embedder: Callable[[Settings], Embedder],
-        open_store: Callable[[str, int, str], VectorStore],
+        open_store: OpenStore,
         occupied_cells: Cells,
     ) -> None:
         self._settings = settings
@@ -97,7 +111,9 @@ class IndexOpener:
 
     def open(self, record: IndexRecord, embedder: Embedder) -> OpenIndex:
         """An index with its encoder, made if there is none; closed by the caller."""
-        store = self._open_store(record.collection, embedder.dim, record.encoder)
+        store = self._open_store(
+            record.collection, embedder.dim, record.encoder, may_fold=embedder.has_alike_blocks
+        )
         return OpenIndex(
             record,
             embedder,

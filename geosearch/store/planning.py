@@ -79,6 +79,7 @@ def search(
     limit: int = 10,
     *,
     on_copies: bool = True,
+    free_ef: int | None = None,
 ) -> PlannedHits:
     """The nearest matching points, never fewer than `min(limit, matched)`.
 
@@ -91,6 +92,7 @@ def search(
             the negative of one, whose values the copies do not have. Measured on 11,034 features of
             `lite` (none below 0), ef 800: of the 200 nearest to queries of a learned metric copies
             found 0.65, the vectors themselves 0.97; of those nearest to negatives 0.04 and 0.98.
+        free_ef: how many points a walk without a filter keeps in sight, for who needs no more.
 
     Raises:
         StoreError: the vector is unusable or the engine refuses.
@@ -98,6 +100,8 @@ def search(
     matched = store.count(where)
     wanted = min(limit, matched)
     mode, ef = choose(matched, is_filtered=where is not None, limit=limit, on_copies=on_copies)
+    if mode is SearchMode.HNSW and free_ef is not None:
+        ef = max(free_ef, limit)
     if mode is SearchMode.ACORN or (where is not None and _is_common(store, matched, limit)):
         hits = _matching_neighbors(store, vector, where, limit, matched, on_copies)
         if len(hits) == wanted:

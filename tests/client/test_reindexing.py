@@ -23,7 +23,7 @@ from geosearch.places import Gazetteer
 from geosearch.records import IndexState, photo_id
 from geosearch.services import Services
 from geosearch.settings import Settings
-from geosearch.store.server import ALIAS, ServerStore, connect
+from geosearch.store.server import ALIAS, connect
 
 MakeJpeg = Callable[..., bytes]
 
@@ -173,7 +173,7 @@ def test_vectors_that_an_index_lost_are_made_again(geosearch: GeoSearch, folder:
     geosearch.reindex(switch=False)
     services = geosearch.services
     [record] = [one for one in services.indexes.all() if one.encoder == NEW]
-    services.drop_collection(record.collection)
+    services.collections.drop(record.collection)
     report = geosearch.reindex()
     assert (report.indexed, report.switched) == (12, True)
     assert _finds(geosearch, folder / "lund-0.jpg") == NEW
@@ -278,15 +278,14 @@ def test_on_a_server_the_alias_moves_with_the_switch_and_other_processes_follow(
             first, second = GeoSearch(here), GeoSearch(there)
             first.ingest(folder)
             assert _finds(second, folder / "lund-0.jpg") == OLD
-            store = here.store
-            assert isinstance(store, ServerStore)
-            assert aliased() == store.collection
+            old = here.index.record.collection
+            assert aliased() == old
             choose(shared.home, "heads-new")
             assert first.reindex().switched
-            assert aliased() == here.index.record.collection != store.collection
+            assert aliased() == here.index.record.collection != old
             with there.borrowed_index(is_current=True) as index:
                 assert index.identity == NEW
             assert _finds(second, folder / "lund-0.jpg") == NEW
             drop_encoder(here, OLD)
-            assert [one.identity for one in here.collections()] == [NEW]
+            assert [one.identity for one in here.collections.all()] == [NEW]
         client.close()

@@ -92,7 +92,7 @@ def test_settings_choose_the_layout_of_new_indexes(
     settings = Settings(home=tmp_path / "home", database_url=database_url, **asked)  # type: ignore[arg-type]
     with Services(settings) as services:
         found = StoredCollection("geosearch-x", "test", DIM)
-        store = services.open_collection(found)
+        store = services.collections.open(found)
         assert isinstance(store, EdgeStore)
         config = (store.directory / "shard" / "edge_config.json").read_text()
         assert all(f'"{word}"' in config for word in written)

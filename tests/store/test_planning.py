@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -244,6 +245,26 @@ def test_a_walk_keeps_more_in_sight_than_it_returns(is_filtered: bool) -> None:
         assert mode is not SearchMode.EXACT
         assert ef is not None
         assert ef >= 2 * limit
+
+
+@pytest.mark.usefixtures("walks")
+def test_a_walk_to_examples_keeps_as_many_in_sight_as_it_is_told_and_never_too_few(
+    collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int | None] = []
+    query = collection.store.query
+
+    def watched(*arguments: Any, ef: int | None = None, **options: Any) -> list[Hit]:
+        asked.append(ef)
+        return query(*arguments, ef=ef, **options)
+
+    monkeypatch.setattr(collection.store, "query", watched)
+    found = [
+        planning.search(collection.store, collection.vectors[0], None, limit, free_ef=32)
+        for limit in (5, 50)
+    ]
+    assert asked == [32, 50]
+    assert [len(one.hits) for one in found] == [5, 50]
 
 
 def test_a_query_unlike_anything_stored_is_compared_with_the_vectors_and_not_with_copies(
