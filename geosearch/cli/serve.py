@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 from typing import TYPE_CHECKING
@@ -95,6 +96,10 @@ def serve(host: str, port: int, no_keys: bool) -> int:
             timeout_keep_alive=KEEP_ALIVE_S,
             server_header=False,
         )
+        # What is loaded by now (300,000 objects) stays to the end. Looking through it for garbage
+        # stopped every thread for 0.15 s, once in some 120 photos located.
+        gc.collect()
+        gc.freeze()
         shown = f"[{host}]" if ":" in host else host
         note(f"http://{shown}:{listener.getsockname()[1]}/ (Ctrl+C ends)")
         # uvicorn ends on these in good order and then raises them again, which would end the

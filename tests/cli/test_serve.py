@@ -20,13 +20,22 @@ pytest.importorskip("uvicorn", reason="the extra api is not installed")
 
 # The real command with the small encoder, which is slow enough to be met at work.
 SERVE = """
+import gc
 import sys
+import uvicorn
 import geosearch.services as services
 from geosearch.cli import main
 from geosearch.cli import serve
 from geosearch.encoder.fakes import ColorGridEmbedder
 services._load_embedder = lambda _: ColorGridEmbedder(delay_s=0.5)
 serve.HEAD_TIMEOUT_S = 0.5
+run = uvicorn.Server.run
+
+def run_and_say(*arguments, **options):
+    print("frozen", gc.get_freeze_count(), file=sys.stderr, flush=True)
+    run(*arguments, **options)
+
+uvicorn.Server.run = run_and_say
 main()
 """
 
@@ -104,6 +113,16 @@ def test_a_connection_that_says_nothing_is_closed(tmp_path: Path, database_url: 
         with socket.create_connection(("127.0.0.1", port), timeout=30) as silent:
             silent.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
             assert silent.recv(1000) == b""
+
+
+def test_what_a_server_has_loaded_is_not_looked_through_for_garbage(
+    tmp_path: Path, database_url: str
+) -> None:
+    with served(tmp_path / "home", database_url) as (process, _):
+        assert process.stderr is not None
+        name, count = process.stderr.readline().split()
+    assert name == "frozen"
+    assert int(count) > 10_000
 
 
 @pytest.mark.usefixtures("own_home")
