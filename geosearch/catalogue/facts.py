@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, select
+
 from geosearch.catalogue.drafts import place_of
 from geosearch.catalogue.models import PhotoRow
 from geosearch.geo import Coordinate
@@ -24,6 +26,9 @@ FACT_COLUMNS = (
     PhotoRow.license,
     PhotoRow.caption,
 )
+
+FACTS_OF = select(*FACT_COLUMNS).where(PhotoRow.id == any_(bindparam("ids", type_=ARRAY(Uuid()))))
+"""The rows of the photos `ids`: one text however many they are, so the server prepares it once."""
 
 EXPORT_COLUMNS = (
     PhotoRow.uri.label("path"),

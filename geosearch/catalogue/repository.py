@@ -21,7 +21,7 @@ from geosearch.catalogue.drafts import (
     draft_of,
     values_of,
 )
-from geosearch.catalogue.facts import EXPORT_COLUMNS, FACT_COLUMNS, fact_of
+from geosearch.catalogue.facts import EXPORT_COLUMNS, FACT_COLUMNS, FACTS_OF, fact_of
 from geosearch.catalogue.indexes import note_changes
 from geosearch.catalogue.models import EmbeddingRow, IngestRunRow, PhotoRow, SourceRow
 from geosearch.catalogue.session import session_scope, translated_errors
@@ -240,8 +240,8 @@ class Catalogue:
         """What answers say of these photos; ids that are not recorded are left out."""
         if not ids:
             return {}
-        with session_scope(self._sessions) as session:
-            rows = session.execute(select(*FACT_COLUMNS).where(PhotoRow.id.in_(ids))).all()
+        with translated_errors(), self._engine.connect() as connection:
+            rows = connection.execute(FACTS_OF, {"ids": [*ids]}).all()
         return {row.id: fact_of(row) for row in rows}
 
     def newest(self, *, batch: int = 2000) -> Generator[list[PhotoFact]]:
