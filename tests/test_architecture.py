@@ -52,7 +52,7 @@ SOLE_IMPORTERS = {
     "pandas": "results",
     "fastapi": "api",
     "starlette": "api",
-    "uvicorn": "cli.serve",
+    "uvicorn": "cli.listening",
     "matplotlib": "evaluation.figures",
     "accelerate": "encoder.workers",
     "prometheus_client": "workers.metrics",

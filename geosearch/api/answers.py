@@ -41,6 +41,7 @@ def public_prediction(prediction: Prediction) -> LocatedPhoto:
     return LocatedPhoto.of(
         replace(
             prediction,
+            reason=None if prediction.reason is None else public_words(prediction.reason),
             best=None if prediction.best is None else _public_candidate(prediction.best),
             alternatives=tuple(_public_candidate(one) for one in prediction.alternatives),
             steps=tuple(public_step(step) for step in prediction.steps),
@@ -92,7 +93,7 @@ def photo_document(photo: PhotoDraft) -> Document:
         "width": photo.width,
         "height": photo.height,
         "state": str(photo.state),
-        "error": None if photo.error is None else _FOLDERS.sub("", photo.error),
+        "error": None if photo.error is None else public_words(photo.error),
     }
 
 

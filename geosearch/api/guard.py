@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from urllib.parse import urlsplit
 
@@ -16,11 +17,22 @@ from geosearch.api.metrics import Metrics
 from geosearch.api.problems import problem
 from geosearch.errors import GeosearchError
 
+logger = logging.getLogger(__name__)
+
 MAX_FORM_BYTES = 5_000_000
 """Of a body that is no upload."""
 
 BODY_TIMEOUT_S = 120.0
 """A body that takes longer to come in is refused: a slow client must not hold a place."""
+
+BODIES_AT_ONCE = 4
+"""Largest bodies that may be held in memory at once; further ones are told to come back."""
+
+MOST_STREAMS = 256
+"""Streams of events at once. They wait for others' work, so they take no place of a request."""
+
+ALWAYS_ANSWERED = ("/healthz", "/readyz")
+"""A busy server is not a dead one, and whoever restarts it must be able to tell."""
 
 
 class Guard:
@@ -60,6 +72,8 @@ class Guard:
         self._max_in_flight = max_in_flight
         self._body_timeout_s = body_timeout_s
         self._in_flight = 0
+        self._streams = 0
+        self._body_bytes = 0
         self._policy = _content_policy(tile_url)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,26 +98,57 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, send_guarded)
             return
-        if self._in_flight >= self._max_in_flight:
+        is_stream = scope["path"].startswith("/v1/jobs/") and scope["path"].endswith("/events")
+        length = int(headers.get("content-length", "0"))
+        if self._is_full(scope["path"], is_stream, length):
             busy = problem(503, "the server is busy; ask again later", {"Retry-After": "2"})
             await busy(scope, receive, send_guarded)
             return
-        self._in_flight += 1
-        self._metrics.in_flight = self._in_flight
+        self._count(1, is_stream, length)
+        try:
+            await self._answer(scope, receive, send_guarded)
+        finally:
+            self._count(-1, is_stream, length)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the application answer; a body that is late and a defect become problem documents."""
         body = _TimelyBody(receive, self._body_timeout_s)
+        has_begun = False
 
         async def send_in_time(message: Message) -> None:
-            if not body.is_late:
-                await send_guarded(message)
-            elif message["type"] == "http.response.start":  # whatever the application makes of it
+            nonlocal has_begun
+            if body.is_late and not has_begun:  # whatever the application makes of it
                 late = problem(408, "the body took too long to come in", {"Connection": "close"})
-                await late(scope, receive, send_guarded)
+                has_begun = True
+                await late(scope, receive, send)
+            elif not body.is_late:
+                has_begun = True
+                await send(message)
 
         try:
             await self._app(scope, body.receive, send_in_time)
-        finally:
-            self._in_flight -= 1
-            self._metrics.in_flight = self._in_flight
+        except Exception:  # a defect: whoever asked gets an answer, and the log its traceback
+            if has_begun:
+                raise  # a half answer is broken off
+            logger.exception("%s %s", scope["method"], scope["path"])
+            defect = problem(500, "the server failed at this request; its log says why")
+            await defect(scope, receive, send_in_time)
+
+    def _is_full(self, path: str, is_stream: bool, length: int) -> bool:
+        if path in ALWAYS_ANSWERED:
+            return False
+        if is_stream:
+            return self._streams >= MOST_STREAMS
+        most_bytes = BODIES_AT_ONCE * self._max_body_bytes
+        return self._in_flight >= self._max_in_flight or self._body_bytes + length > most_bytes
+
+    def _count(self, change: int, is_stream: bool, length: int) -> None:
+        self._body_bytes += change * length
+        if is_stream:
+            self._streams += change
+        else:
+            self._in_flight += change
+        self._metrics.in_flight = self._in_flight
 
     def _refusal(self, headers: Headers) -> ASGIApp | None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 from collections.abc import AsyncIterator, Generator, Sequence
@@ -17,14 +18,15 @@ from geosearch import exports
 from geosearch.api.answers import (
     EVENTS,
     Document,
-    file_name,
     prediction_answer,
     public_prediction,
     public_step,
     public_words,
     step_document,
 )
+from geosearch.api.bodies import NO_NUL, ONE_LINE
 from geosearch.api.jobs import accepted
+from geosearch.api.names import safe_name
 from geosearch.api.pictures import JPEG, picture
 from geosearch.api.problems import public_error
 from geosearch.api.shared import KeptAnswer, Shared, SharedState
@@ -59,10 +61,13 @@ async def locate(
     request: Request,
     shared: SharedState,
     image: Annotated[list[UploadFile], File(description="The photo, or up to 64 of them.")],
-    model: Annotated[str | None, Form(description="Model to ask, by its name.")] = None,
+    model: Annotated[
+        str | None, Form(max_length=500, pattern=ONE_LINE, description="Model to ask.")
+    ] = None,
     no_lmm: Annotated[bool, Form(description="Ask no large multimodal model.")] = False,
     hint: Annotated[
-        str | None, Form(max_length=MAX_HINT, description="What is known, for the model.")
+        str | None,
+        Form(max_length=MAX_HINT, pattern=NO_NUL, description="What is known, for the model."),
     ] = None,
 ) -> Response:
     """Say where a photo was taken; many photos become a job: 202, its address in Location.
@@ -75,7 +80,7 @@ async def locate(
         raise HTTPException(413, f"{len(image)} photos at once; send at most {MOST_FILES}")
     wishes: Wishes = {"model": model or None, "no_lmm": no_lmm, "hint": hint or None}
     await run_in_threadpool(_check, shared, wishes)
-    named = [(file_name(one.filename or "photo"), await one.read()) for one in image]
+    named = [(safe_name(one.filename), await one.read()) for one in image]
     if len(named) > 1:
         return accepted(await run_in_threadpool(shared.jobs.submit, "locate", named, wishes))
     [(name, data)] = named
@@ -139,10 +144,10 @@ def _kept(shared: Shared, name: str) -> KeptAnswer:
 
 def _keep(shared: Shared, prediction: LocatedPhoto, data: bytes) -> str:
     try:
-        small = picture(data, 1024)
+        small = picture(data, 1024, max_pixels=shared.geosearch.services.settings.max_pixels)
     except UnreadableImage:
         small = None
-    return shared.keep(KeptAnswer(prediction, small))
+    return shared.keep(KeptAnswer(prediction, small, hashlib.sha256(data).hexdigest()))
 
 
 def _working(shared: Shared, data: bytes, name: str, wishes: Wishes) -> asyncio.Queue[_Said]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from geosearch.api.answers import Document, photo_document
+from geosearch.api.bodies import StrictRoute
 from geosearch.api.pictures import JPEG, picture
 from geosearch.api.removal import remove
-from geosearch.api.shared import CHANGE_TURN, Shared, SharedState
+from geosearch.api.shared import CHANGE_TURN, SHOW_TURN, Shared, SharedState
 from geosearch.catalogue.drafts import PhotoDraft
 from geosearch.errors import UnreadableImage
 from geosearch.geo import Coordinate
@@ -20,9 +21,10 @@ from geosearch.ingest.reader import PhotoReader
 from geosearch.ingest.sources import Claims, PhotoSource, SourceUnreadable, path_of
 from geosearch.records import LabelSource, PhotoState
 
-router = APIRouter(tags=["photos"])
+router = APIRouter(tags=["photos"], route_class=StrictRoute)
 
-_FOREVER = {"Cache-Control": "private, max-age=86400"}
+_ASK_FIRST = "private, no-cache"
+"""Browsers keep pictures, and ask whether the photo is still there before they show one."""
 
 
 class NewLabel(BaseModel):
@@ -67,7 +69,7 @@ def label(shared: SharedState, photo_id: UUID, new: NewLabel) -> Document:
     )
     with shared.geosearch.services.taking_in() as pipeline:
         report = pipeline.run(
-            [PhotoSource(photo.uri, path_of(photo.uri), claims)], inputs={"label": str(photo_id)}
+            [PhotoSource(photo.uri, path_of(photo.uri), claims)], inputs={"labels": 1}
         )
     if report.errors:
         raise HTTPException(409, "the photo's file can no longer be read, so it cannot be indexed")
@@ -81,24 +83,38 @@ def label(shared: SharedState, photo_id: UUID, new: NewLabel) -> Document:
 def delete(shared: SharedState, photo_id: UUID) -> Response:
     """Delete a photo from catalogue and index, and its file if it was uploaded here."""
     photo = _photo(shared, photo_id)
-    remove(shared.geosearch.services, photo_id, photo.sha256)
+    remove(shared, photo)
     return Response(status_code=204)
 
 
-@router.get("/v1/photos/{photo_id}/image", response_class=Response, responses=JPEG)
-def image(shared: SharedState, photo_id: UUID) -> Response:
+@router.get(
+    "/v1/photos/{photo_id}/image",
+    response_class=Response,
+    responses=JPEG,
+    dependencies=[SHOW_TURN],
+)
+def image(request: Request, shared: SharedState, photo_id: UUID) -> Response:
     """The photo at most 2048 pixels wide and high, without metadata."""
-    return _picture(shared, photo_id, 2048)
+    return _picture(request, shared, photo_id, 2048)
 
 
-@router.get("/v1/photos/{photo_id}/thumbnail", response_class=Response, responses=JPEG)
-def thumbnail(shared: SharedState, photo_id: UUID) -> Response:
+@router.get(
+    "/v1/photos/{photo_id}/thumbnail",
+    response_class=Response,
+    responses=JPEG,
+    dependencies=[SHOW_TURN],
+)
+def thumbnail(request: Request, shared: SharedState, photo_id: UUID) -> Response:
     """The photo at most 320 pixels wide and high, without metadata."""
-    return _picture(shared, photo_id, 320)
+    return _picture(request, shared, photo_id, 320)
 
 
-def _picture(shared: Shared, photo_id: UUID, edge_px: int) -> Response:
+def _picture(request: Request, shared: Shared, photo_id: UUID, edge_px: int) -> Response:
     photo = _photo(shared, photo_id)
+    tag = f'"{photo_id}-{edge_px}"'
+    headers = {"Cache-Control": _ASK_FIRST, "ETag": tag}
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
     services = shared.geosearch.services
     try:
         with PhotoReader(services.read_limits) as reader:
@@ -108,7 +124,7 @@ def _picture(shared: Shared, photo_id: UUID, edge_px: int) -> Response:
         small = picture(content.data, edge_px, max_pixels=services.settings.max_pixels)
     except (SourceUnreadable, UnreadableImage):
         raise HTTPException(410, "the photo's file can no longer be read") from None
-    return Response(small, media_type="image/jpeg", headers=_FOREVER)
+    return Response(small, media_type="image/jpeg", headers=headers)
 
 
 def _photo(shared: Shared, photo_id: UUID) -> PhotoDraft:

@@ -10,7 +10,8 @@ from PIL import Image
 from geosearch.images import open_rgb
 
 JPEG: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
+    200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}},
+    304: {"description": "Not Modified"},
 }
 """How the OpenAPI document describes a picture."""
 

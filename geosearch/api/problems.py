@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from geosearch.api.answers import public_words
 from geosearch.errors import ConfigError, GeosearchError, InvalidInput, StorageFull
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
             }
         },
     }
-    for status in (400, 401, 403, 404, 408, 409, 410, 411, 413, 421, 422, 429, 503, 507)
+    for status in (400, 401, 403, 404, 408, 409, 410, 411, 413, 421, 422, 429, 500, 503, 507)
 }
 """What any operation may answer instead, for the OpenAPI document."""
 
@@ -59,7 +60,7 @@ def public_error(error: Exception) -> tuple[int, str]:
     What engines say of themselves is for the log: it may name files and machines.
     """
     if isinstance(error, InvalidInput | ConfigError):
-        return 422, str(error)
+        return 422, public_words(str(error))
     if isinstance(error, StorageFull):
         return 507, "the server's disk has no room left"
     return 503, "the server's engines do not answer"

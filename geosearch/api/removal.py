@@ -1,19 +1,24 @@
-"""Deleting a photo everywhere: every index, the record, and the file if it was uploaded here."""
+"""Deleting a photo everywhere: indexes, answers, the record, the file if it was uploaded here."""
 
 from __future__ import annotations
 
 import shutil
 from contextlib import closing
 from pathlib import Path
-from uuid import UUID
 
+from geosearch.api.shared import Shared
 from geosearch.api.uploads import folder_of
-from geosearch.catalogue.removal import remove_photo
+from geosearch.catalogue.drafts import PhotoDraft
+from geosearch.catalogue.removal import forget_model_answers, redact_answers, remove_photo
+from geosearch.errors import UnreadableImage
+from geosearch.ingest.reader import PhotoReader
+from geosearch.ingest.sources import PhotoSource, SourceUnreadable, path_of
+from geosearch.lmm.pictures import prepare_picture
 from geosearch.records import IndexState
 from geosearch.services import Services
 
 
-def remove(services: Services, photo_id: UUID, sha256: str) -> None:
+def remove(shared: Shared, photo: PhotoDraft) -> None:
     """Delete a photo; a file that was taken in where its owner keeps it stays there.
 
     The record goes last: until then the same request can be made again and finishes.
@@ -21,6 +26,10 @@ def remove(services: Services, photo_id: UUID, sha256: str) -> None:
     Raises:
         StoreError, CatalogueError: an engine refused.
     """
+    services, photo_id = shared.geosearch.services, photo.id
+    _forget_model_answers(services, photo)
+    redact_answers(services.engine, photo_id)
+    shared.forget(photo_id, photo.sha256)
     with services.borrowed_index(is_current=True) as index:
         index.store.delete([photo_id])
         index.store.flush()
@@ -34,7 +43,21 @@ def remove(services: Services, photo_id: UUID, sha256: str) -> None:
             other.delete([photo_id])
             other.flush()
         removed_from.add(collection.identity)
-    kept: Path = folder_of(services, sha256)
+    kept: Path = folder_of(services, photo.sha256)
     if kept.is_dir():
         shutil.rmtree(kept)
     remove_photo(services.engine, photo_id, removed_from=removed_from)
+
+
+def _forget_model_answers(services: Services, photo: PhotoDraft) -> None:
+    """Delete what models said of the photo; they know it by the small picture they were sent."""
+    settings = services.settings
+    try:
+        with PhotoReader(services.read_limits) as reader:
+            content = reader.read(PhotoSource(photo.uri, path_of(photo.uri)))
+        picture = prepare_picture(
+            content.data, edge=settings.lmm_image_edge, max_pixels=settings.max_pixels
+        )
+    except (SourceUnreadable, UnreadableImage):
+        return  # no model was ever sent a picture that cannot be made
+    forget_model_answers(services.engine, picture.digest)

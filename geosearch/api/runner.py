@@ -6,6 +6,7 @@ import asyncio
 import logging
 import shutil
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from uuid import UUID, uuid4
 from fastapi import HTTPException
 
 from geosearch.api.answers import Document
+from geosearch.api.problems import public_error
 from geosearch.catalogue.jobs import Job, Jobs
 from geosearch.errors import CatalogueError, GeosearchError, StorageFull, StoreError
 from geosearch.services import Services
@@ -27,6 +29,9 @@ MOST_WAITING = 100
 """Jobs of a kind that may wait; further ones are told to come back."""
 
 RETRY_AFTER_S = 30
+
+LEFTOVER_S = 3600.0
+"""After which photos of a job that nobody has recorded are nobody's."""
 
 _LOOK_AGAIN_S = 1.0
 """How long to wait for new jobs before the record is asked, and for engines that do not answer."""
@@ -51,6 +56,7 @@ class JobRunner:
         self._changed = threading.Condition()
         self._is_stopped = False
         self.watchers: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+        self._forget_leftovers()
         self._threads = [
             threading.Thread(target=self._loop, args=(kind, work), name=f"jobs-{kind}", daemon=True)
             for kind, work in kinds.items()
@@ -73,6 +79,7 @@ class JobRunner:
 
         Raises:
             HTTPException: 503 while too many wait.
+            StorageFull: the photos cannot be written.
         """
         if len(self.record.queued(kind)) >= MOST_WAITING:
             raise HTTPException(
@@ -80,10 +87,17 @@ class JobRunner:
             )
         job_id = uuid4()
         folder = self._folder / str(job_id)
-        folder.mkdir(parents=True)
-        for number, (_, data) in enumerate(photos):
-            (folder / str(number)).write_bytes(data)
-        job = self.record.add(kind, [name for name, _ in photos], job_id=job_id, options=options)
+        names = [name for name, _ in photos]
+        try:
+            folder.mkdir(parents=True)
+            for number, (_, data) in enumerate(photos):
+                (folder / str(number)).write_bytes(data)
+            job = self.record.add(kind, names, job_id=job_id, options=options)
+        except Exception as error:  # whoever sent the photos still has them, and is told
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, OSError) and not isinstance(error, GeosearchError):
+                raise StorageFull(f"cannot write {folder}: {error.strerror or error}") from error
+            raise
         self.tell()
         return job
 
@@ -127,6 +141,15 @@ class JobRunner:
         for loop, seen in watchers:
             loop.call_soon_threadsafe(seen.set)
 
+    def _forget_leftovers(self) -> None:
+        """Delete photos of jobs that were never recorded or are finished, as after a power cut."""
+        for folder in self._folder.glob("*"):
+            if time.time() - folder.stat().st_mtime < LEFTOVER_S:
+                continue  # another process of the same home may be about to record it
+            job = self.record.get(UUID(folder.name))
+            if job is None or job.state != "queued":
+                shutil.rmtree(folder, ignore_errors=True)
+
     def _loop(self, kind: str, work: Work) -> None:
         while not self._is_stopped:
             try:
@@ -158,10 +181,10 @@ class JobRunner:
         except (CatalogueError, StoreError, StorageFull):
             raise  # of the engines: the job is tried again
         except GeosearchError as problem:
-            error = str(problem)
+            error = public_error(problem)[1]
         except Exception:  # a defect: without this, one job would stop all that come after it
             logger.exception("job %s failed", job_id)
             error = "the server could not finish this job; its log says why"
         self.record.finish(job_id, error=error)
-        self.tell()
         shutil.rmtree(folder, ignore_errors=True)
+        self.tell()

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from geosearch.api.answers import public_result, search_answer
+from geosearch.api.bodies import NO_NUL, ONE_LINE, strict_json
 from geosearch.api.shared import SEARCH_TURN, SharedState
 from geosearch.errors import InvalidInput
 
@@ -24,7 +25,7 @@ class SearchQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     like: str | None = Field(None, max_length=64, description="Id of a photo of the collection.")
-    text: str | None = Field(None, max_length=2000)
+    text: str | None = Field(None, max_length=2000, pattern=NO_NUL)
     at: tuple[float, float] | None = None
     weights: dict[str, float] | None = None
     near: tuple[float, float] | None = None
@@ -36,23 +37,23 @@ class SearchQuery(BaseModel):
     country: str | None = Field(None, max_length=2)
     since: str | None = Field(None, max_length=40)
     until: str | None = Field(None, max_length=40)
-    dataset: str | None = Field(None, max_length=500)
-    author: str | None = Field(None, max_length=500)
+    dataset: str | None = Field(None, max_length=500, pattern=ONE_LINE)
+    author: str | None = Field(None, max_length=500, pattern=ONE_LINE)
     diverse: bool = False
     limit: int = Field(20, ge=1, le=1000)
-    cursor: str | None = Field(None, max_length=20, pattern=r"^\d+$")
+    cursor: str | None = Field(None, max_length=20, pattern=r"^[0-9]+$")
 
 
 @router.post("/v1/search", dependencies=[SEARCH_TURN])
 def search(
     request: Request,
     shared: SharedState,
-    query: Annotated[str, Form(description="A SearchQuery as JSON.", max_length=4_000_000)] = "{}",
+    query: Annotated[str, Form(description="A SearchQuery as JSON.", max_length=1_000_000)] = "{}",
     image: Annotated[UploadFile | None, File(description="Find photos like this.")] = None,
 ) -> Response:
     """Find photos by look, words and place; as JSON, GeoJSON, KML or CSV by `Accept`."""
     try:
-        asked = SearchQuery.model_validate_json(query)
+        asked = SearchQuery.model_validate(strict_json(query))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "query"

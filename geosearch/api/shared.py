@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
 
 from fastapi import Depends, Request
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 AT_ONCE = 4
 """Searches that may be worked on: they hold Python's lock, so that more only share one core."""
 
+SHOWN_AT_ONCE = 4
+"""Photos that may be decoded to be shown: each may take four bytes a pixel."""
+
 LOCATED_AT_ONCE = 8
 """Photos that may be located; most of the time they wait for a model elsewhere, if one is asked."""
 
@@ -37,18 +41,27 @@ KEPT_ANSWERS = 500
 
 @dataclass(frozen=True, slots=True)
 class KeptAnswer:
-    """A prediction, and the photo as a small JPEG without metadata."""
+    """A prediction, the photo as a small JPEG without metadata, the sha256 (hex) of its file."""
 
     prediction: LocatedPhoto
     picture: bytes | None
+    sha256: str
+
+    def is_about(self, photo_id: UUID, sha256: str) -> bool:
+        """Whether it was asked with a photo of the collection, or shows it as evidence."""
+        prediction = self.prediction
+        places = (*filter(None, [prediction.best]), *prediction.alternatives)
+        shown = {item.photo.id for place in places for item in place.evidence}
+        shown |= {hit.photo.id for hit in prediction.negatives}
+        return self.sha256 == sha256 or photo_id in shown
 
 
 class Shared:
     """State of one application.
 
     `searching` and `locating` are turns at reading the index, `changing` at writing it: one at a
-    time, because a pipeline does one run at a time. `promising` is held while a job is recorded.
-    The pipeline of the collection gives way to searches from now on.
+    time, because a pipeline does one run at a time; `showing` at decoding pictures. `promising` is
+    held while a job is recorded. The pipeline of the collection gives way to searches from now on.
     """
 
     jobs: JobRunner
@@ -59,6 +72,7 @@ class Shared:
         self.searching = Turns(AT_ONCE, patience_s=PATIENCE_S)
         self.locating = Turns(LOCATED_AT_ONCE, patience_s=PATIENCE_S)
         self.changing = Turns(1, patience_s=PATIENCE_S)
+        self.showing = Turns(SHOWN_AT_ONCE, patience_s=PATIENCE_S)
         services = geosearch.services
         batch = services.settings.batch_size
         if str(services.embedder.device) == "cpu":
@@ -84,6 +98,13 @@ class Shared:
             while len(self._answers) > KEPT_ANSWERS:
                 self._answers.popitem(last=False)
         return name
+
+    def forget(self, photo_id: UUID, sha256: str) -> None:
+        """Forget answers that show a photo, and its vector as a query."""
+        self.geosearch.forget_query(bytes.fromhex(sha256))
+        with self._lock:
+            for name in [n for n, a in self._answers.items() if a.is_about(photo_id, sha256)]:
+                del self._answers[name]
 
     def answer(self, name: str) -> KeptAnswer | None:
         """An answer by its name, None when it is forgotten."""
@@ -112,6 +133,12 @@ async def _change_turn(shared: SharedState) -> AsyncIterator[None]:
         yield
 
 
+async def _show_turn(shared: SharedState) -> AsyncIterator[None]:
+    async with shared.showing.turn():
+        yield
+
+
 # The scope ends a turn when the work is done, not when a slow client has read the answer.
 SEARCH_TURN = Depends(_search_turn, scope="function")
 CHANGE_TURN = Depends(_change_turn, scope="function")
+SHOW_TURN = Depends(_show_turn, scope="function")

@@ -6,7 +6,6 @@ import hashlib
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
@@ -14,8 +13,10 @@ from fastapi import APIRouter, File, Form, Header, HTTPException, Request, Uploa
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from geosearch.api.answers import Document, file_name
+from geosearch.api.answers import Document
+from geosearch.api.bodies import ONE_LINE
 from geosearch.api.jobs import accepted
+from geosearch.api.names import safe_name
 from geosearch.api.shared import Shared, SharedState
 from geosearch.api.uploads import take_in
 
@@ -49,7 +50,7 @@ async def upload(
     request: Request,
     shared: SharedState,
     files: Annotated[list[UploadFile], File(description="Photos, at most 64; 1,000 as a job.")],
-    dataset: Annotated[str | None, Form(max_length=500)] = None,
+    dataset: Annotated[str | None, Form(max_length=500, pattern=ONE_LINE)] = None,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
     prefer: Annotated[str | None, Header(description="`respond-async` asks for a job.")] = None,
 ) -> Response:
@@ -61,7 +62,7 @@ async def upload(
     most = MOST_FILES_OF_A_JOB if is_job else MOST_FILES
     if len(files) > most:
         raise HTTPException(413, f"{len(files)} files at once; send at most {most}")
-    named = [(_safe_name(file.filename), await file.read()) for file in files]
+    named = [(safe_name(file.filename), await file.read()) for file in files]
     asked = Upload(named, dataset or None, _token(request, idempotency_key))
     if is_job:
         return await run_in_threadpool(_submit, shared, asked)
@@ -111,10 +112,3 @@ def _token(request: Request, key: str | None) -> bytes | None:
         return None
     caller = request.headers.get("authorization", "")
     return hashlib.sha256(f"{caller}\n{key}".encode()).digest()
-
-
-def _safe_name(name: str | None) -> str:
-    """A file name with nothing in it that a file system or a shell could take amiss."""
-    cleaned = re.sub(r"[^\w.\- ]", "_", file_name((name or "").replace("\\", "/"))).lstrip(". ")
-    stem, suffix = Path(cleaned).stem[:80], Path(cleaned).suffix[:10]
-    return f"{stem or 'photo'}{suffix}"

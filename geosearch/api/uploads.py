@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
-from geosearch.api.answers import Document
+from geosearch.api.answers import Document, public_words
 from geosearch.api.shared import Shared
+from geosearch.catalogue.drafts import KnownSource
 from geosearch.catalogue.jobs import Job
-from geosearch.errors import UnreadableImage
+from geosearch.catalogue.removal import remove_photo
+from geosearch.errors import StorageFull, UnreadableImage
 from geosearch.formats import open_header
 from geosearch.ingest.decisions import Outcome
 from geosearch.ingest.sources import Claims, PhotoSource
@@ -30,7 +33,7 @@ def take_in(
 ) -> list[Document]:
     """Take photos in by name and bytes; what became of each, in order.
 
-    A file that is no image is not kept.
+    A file that cannot be read as a photo is not kept.
     """
     services = shared.geosearch.services
     results: list[Document] = []
@@ -97,11 +100,21 @@ def _ingest(
     for uri, result in waiting.items():
         source = known.get(uri)
         if uri in reasons:
-            result |= {"outcome": str(Outcome.FAIL), "reason": reasons[uri]}
+            result |= {
+                "id": None, "outcome": str(Outcome.FAIL), "reason": public_words(reasons[uri]),
+            }  # fmt: skip
+            _drop(services, uri, source)
         elif source is None or source.photo is None or source.photo.draft.label is None:
             result["outcome"] = str(Outcome.UNLABELLED)
         else:
             result["outcome"] = str(Outcome.ENCODE)
+
+
+def _drop(services: Services, uri: str, source: KnownSource | None) -> None:
+    """Keep nothing of an upload that cannot be taken in: whoever sent it has it, and knows why."""
+    if source is not None and source.photo is not None and source.photo.draft.uri == uri:
+        remove_photo(services.engine, source.photo.draft.id)
+    shutil.rmtree(Path(uri).parent, ignore_errors=True)
 
 
 def _is_known(services: Services, sha256: str) -> bool:
@@ -117,7 +130,11 @@ def _is_known(services: Services, sha256: str) -> bool:
 def _write(path: Path, data: bytes) -> None:
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.part")
-    draft.write_bytes(data)
-    draft.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.part")
+        draft.write_bytes(data)
+        draft.replace(path)
+    except OSError as error:
+        shutil.rmtree(path.parent, ignore_errors=True)
+        raise StorageFull(f"cannot write {path}: {error.strerror or error}") from error

@@ -218,6 +218,10 @@ class GeoSearch(Closing):
             )
         return FoundPhotos.of(replace(found, encoder=index.identity))
 
+    def forget_query(self, sha256: bytes) -> None:
+        """Drop what is remembered of a photo that was searched with, by the sha256 of its file."""
+        self._vectors.forget(sha256)
+
     def locate(
         self,
         images: PathLike | Iterable[PathLike],

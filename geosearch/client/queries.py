@@ -52,6 +52,12 @@ class PhotoVectors:
                 self._known.popitem(last=False)
         return vector
 
+    def forget(self, sha256: bytes) -> None:
+        """Drop what is known of the photo with this sha256."""
+        with self._lock:
+            for photo in [photo for photo in self._known if photo[1] == sha256]:
+                del self._known[photo]
+
 
 def fused_query(
     photos: PhotoVectors,

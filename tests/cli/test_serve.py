@@ -25,10 +25,10 @@ import sys
 import uvicorn
 import geosearch.services as services
 from geosearch.cli import main
-from geosearch.cli import serve
+from geosearch.cli import listening
 from geosearch.encoder.fakes import ColorGridEmbedder
 services._load_embedder = lambda _: ColorGridEmbedder(delay_s=0.5)
-serve.HEAD_TIMEOUT_S = 0.5
+listening.HEAD_TIMEOUT_S = 0.5
 run = uvicorn.Server.run
 
 def run_and_say(*arguments, **options):
