@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from support.blocked_store import BlockedStore
 
 from geosearch.client import GeoSearch
 
@@ -120,6 +121,29 @@ def test_locate_tells_its_steps_as_events(api: httpx.Client, make_jpeg: MakeJpeg
     kinds = [line[7:] for line in answer.text.splitlines() if line.startswith("event: ")]
     assert kinds[0] == "step"
     assert kinds[-1] == "prediction"
+
+
+def test_a_step_comes_as_an_event_while_the_next_one_is_still_at_work(
+    api: httpx.Client, filled: GeoSearch, make_jpeg: MakeJpeg
+) -> None:
+    files = {"image": ("unknown.jpg", make_jpeg(1))}
+    api.post("/v1/locate", files=files).raise_for_status()  # the index is looked at as a whole
+    blocked = filled.services.index.store = BlockedStore(filled.services.index.store)  # type: ignore[assignment]
+    try:
+        with api.stream(
+            "POST", "/v1/locate", files=files, headers={"Accept": "text/event-stream"}
+        ) as answer:
+            data = (line[6:] for line in answer.iter_lines() if line.startswith("data: "))
+            assert json.loads(next(data))["name"] == "encoding"
+            assert not blocked.may_answer.is_set()
+            blocked.may_answer.set()
+            assert [json.loads(one).get("name") for one in data][:3] == [
+                "search",
+                "search",
+                "retrieval",
+            ]
+    finally:
+        blocked.may_answer.set()
 
 
 def test_an_upload_is_found_shown_labelled_and_gone_after_deletion(

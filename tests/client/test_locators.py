@@ -3,9 +3,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event
 
 import pytest
+from support.blocked_store import BlockedStore
 
 from geosearch.client import GeoSearch
 from geosearch.store.base import Hit, VectorStore
@@ -54,25 +54,12 @@ def test_it_is_looked_at_again_after_it_has_grown(
     assert watched.looks == 2
 
 
-class Blocked(Watched):
-    """A store whose searches wait until they are let go."""
-
-    def __init__(self, store: VectorStore) -> None:
-        super().__init__(store)
-        self.is_asked, self.may_answer = Event(), Event()
-
-    def query(self, *arguments: object, **options: object) -> list[Hit]:
-        self.is_asked.set()
-        assert self.may_answer.wait(30.0)
-        return self._store.query(*arguments, **options)  # type: ignore[arg-type]
-
-
 def test_a_step_is_told_while_the_next_one_is_still_at_work(
     geosearch: GeoSearch, folder: Path, make_jpeg: Callable[..., bytes]
 ) -> None:
     geosearch.ingest(folder)
     geosearch.locate_bytes(make_jpeg(1), name="the index is looked at")
-    blocked = geosearch.services.index.store = Blocked(geosearch.services.index.store)  # type: ignore[assignment]
+    blocked = geosearch.services.index.store = BlockedStore(geosearch.services.index.store)  # type: ignore[assignment]
     told: list[str] = []
     with ThreadPoolExecutor(1) as pool:
         located = pool.submit(
