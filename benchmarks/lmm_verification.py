@@ -5,10 +5,14 @@ a model answers each question: rightly (within 5 km) with a given accuracy, else
 another photo, drawn at random. Two scripts: `independent` repeats its answer whatever it is shown;
 `swayed` answers every other question that shows photos with the place that retrieval holds for the
 best. Retrieval, trust and decision are the product's own; only HTTP is left out. Trust is `learned`
-from agreement as in use, beginning as for a new model, or `known` (GEOSEARCH_LMM_ACCURACY).
-Galleries are those of `localization.py`, and `mixed`: all questions of both, in random order.
+from agreement as in use, beginning as for a new model; `tried` on the first 200 photos, or a third
+of fewer, with their labels, as `geosearch train trust` does, which are then not asked; or `known`
+(GEOSEARCH_LMM_ACCURACY). Galleries are those of `localization.py`, and `mixed`: all questions of
+both, in random order. `above_the_better` has an interval of 95 %, bootstrapped by place, and is
+told for the first 300 and 1,000 photos asked, too.
 
     python benchmarks/lmm_verification.py FEATURES.npz [--seeds 0] [--galleries known] [--json]
+    python benchmarks/lmm_verification.py --postcards    # drawn, embedded by `lite`
 """
 
 from __future__ import annotations
@@ -18,15 +22,16 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from localization import gallery_of
+from localization import gallery_of, postcards
 from numpy.typing import NDArray
 
 from geosearch.evaluation.features import FeatureSet, load_features
+from geosearch.evaluation.metrics import GroupBootstrap
 from geosearch.geo import Coordinate, destination
 from geosearch.lmm.asker import Asker
 from geosearch.lmm.config import Deployment, LmmConfig
@@ -35,15 +40,19 @@ from geosearch.localization.candidates import Neighbor
 from geosearch.localization.locator import Locator, MoreSources, Retrieved
 from geosearch.localization.questions import TrainingGallery
 from geosearch.localization.ranking import GalleryPrior, cell_of
-from geosearch.localization.reasoning import Reasoner
+from geosearch.localization.reasoning import Reasoner, Tried
 from geosearch.localization.reranker import Reranker
 from geosearch.localization.reranker_training import train_reranker
-from geosearch.localization.verification import Proposal, Reasoned, Trust
-from geosearch.records import LmmState
+from geosearch.localization.trust import Reach, tried_reach
+from geosearch.localization.verification import Proposal, Reasoned
+from geosearch.records import LmmState, Tally
 from geosearch.splits import block_folds
 
 ACCURACIES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 SHOWN = (5, 10, 15)
+TRUSTS = ("learned", "tried", "known")
+PROBES = 200
+FIRST = (300, 1000)
 HIT_KM = 25.0
 JITTER_KM = 5.0
 
@@ -55,7 +64,13 @@ class Asked:
     retrieved: Retrieved
     locator: Locator
     truth: Coordinate
+    place: str
     is_known: bool
+
+    @property
+    def is_found(self) -> bool:
+        """Whether retrieval alone is right."""
+        return self.retrieved.candidates[0].coordinate.distance_km(self.truth) <= HIT_KM
 
 
 class Gallery:
@@ -105,18 +120,26 @@ def asked_photos(features: FeatureSet, seed: int) -> tuple[Gallery, list[Asked]]
         for is_known in (True, False):
             locator = gallery.locator(row, is_known=is_known)
             retrieved = locator.retrieve(everything.vectors[row])
-            found.append(Asked(retrieved, locator, gallery.places[row], is_known))
+            if retrieved.candidates:
+                place = str(features.place[row])
+                found.append(Asked(retrieved, locator, gallery.places[row], place, is_known))
         if number % 500 == 0:
             sys.stderr.write(f"seed {seed}: {number} of {len(rows)} photos retrieved\n")
     return gallery, found
 
 
-def reasoner_of(accuracy: float, *, is_trust_known: bool) -> Reasoner:
+def reasoner_of(tried: Tried) -> Reasoner:
     """The part of the product that holds and learns trust; nothing is asked through it here."""
     config = LmmConfig(Path("lmm.yaml"), (Deployment("script", {"model": "x/script"}),))
-    asker = Asker(ScriptedClient(lambda *_: ""), config, MemoryLedger())
-    trust = Trust(1000.0 * accuracy, 1000.0) if is_trust_known else None
-    return Reasoner(asker, trust=trust)
+    return Reasoner(Asker(ScriptedClient(lambda *_: ""), config, MemoryLedger()), tried=tried)
+
+
+def expecting(retrieved: Retrieved, reach: Reach | None) -> Retrieved:
+    """What retrieval says if labelled photos told its re-ranker what to expect."""
+    if reach is None:
+        return retrieved
+    near = reach.adjusted(np.array(retrieved.near)).tolist()
+    return replace(retrieved, near=tuple(near), near_share=reach.share)
 
 
 def advised(
@@ -147,35 +170,64 @@ def measure(
     seed: int,
     *,
     is_swayed: bool,
-    is_trust_known: bool,
+    trust: str,
 ) -> dict[str, Any]:
     """Percent within `HIT_KM` of retrieval, script and system, over photos in random order."""
     rng = np.random.default_rng(seed)
-    reasoner = reasoner_of(accuracy, is_trust_known=is_trust_known)
-    hits = np.zeros(3)
-    for at in rng.permutation(len(asked)).tolist():
-        one = asked[at]
-        reasoned = advised(one, places, accuracy, rng, is_swayed=is_swayed)
-        decided = one.locator.decide(
-            one.retrieved, image="", reasoned=reasoned, trust=reasoner.trust
+    order = [asked[at] for at in rng.permutation(len(asked)).tolist()]
+    tried, reach = Tried(), None
+    if trust == "known":
+        tried = Tried(Tally(1000.0 * accuracy, 1000.0))
+    elif trust == "tried":
+        count = min(PROBES, len(order) // 3)
+        labelled, order = order[:count], order[count:]
+        said = [advised(one, places, accuracy, rng, is_swayed=is_swayed) for one in labelled]
+        hits = sum(
+            reasoned.proposals[0].coordinate.distance_km(one.truth) <= HIT_KM
+            for one, reasoned in zip(labelled, said, strict=True)
         )
-        reasoner.learn(one.retrieved, reasoned, ())
-        answers = (one.retrieved.candidates[0], reasoned.proposals[0], decided.best)
-        hits += [
-            answer is not None and answer.coordinate.distance_km(one.truth) <= HIT_KM
-            for answer in answers
-        ]
-    trust = reasoner.trust.rate
+        stated = labelled[0].retrieved.near_share
+        if stated is not None:
+            found = sum(one.is_found for one in labelled)
+            reach = tried_reach(Tally(found, count), stated=stated)
+        tried = Tried(Tally(hits, count), count)
+    reasoner = reasoner_of(tried)
+    right = np.zeros((len(order), 3))
+    for at, one in enumerate(order):
+        retrieved = expecting(one.retrieved, reach)
+        reasoned = advised(one, places, accuracy, rng, is_swayed=is_swayed)
+        believed = reasoner.trust(retrieved)
+        decided = one.locator.decide(retrieved, image="", reasoned=reasoned, trust=believed)
+        reasoner.learn(retrieved, reasoned, ())
+        answers = (reasoned.proposals[0], decided.best)
+        right[at] = (
+            one.is_found,
+            *(
+                answer is not None and answer.coordinate.distance_km(one.truth) <= HIT_KM
+                for answer in answers
+            ),
+        )
+    believed = reasoner.trust(expecting(order[-1].retrieved, reach))
     reasoner.close()
-    retrieval, script, system = (round(100.0 * float(hit) / len(asked), 1) for hit in hits)
-    return {
-        "questions": len(asked),
-        "retrieval": retrieval,
-        "lmm": script,
-        "system": system,
-        "above_the_better": round(system - max(retrieval, script), 1),
-        "trust_at_the_end": round(trust, 2),
-    }
+    row = figures(100.0 * right, [one.place for one in order], seed)
+    row["rate_at_the_end"] = round(believed.rate, 2)
+    if believed.reach is not None:
+        row["reach_at_the_end"] = round(believed.reach.share, 3)
+    return row
+
+
+def figures(right: NDArray[np.float64], place: Sequence[str], seed: int) -> dict[str, Any]:
+    """Of percent right (n, 3) by photos, script and both: means, and both over the better one."""
+    means = right.mean(axis=0)
+    gain = right[:, 2] - right[:, int(means[1] > means[0])]
+    over = GroupBootstrap(np.array(place), seed=seed).mean(gain)
+    row: dict[str, Any] = {"questions": len(right)}
+    row |= dict(zip(("retrieval", "lmm", "system"), means.round(1).tolist(), strict=True))
+    row["above_the_better"] = [round(one, 1) for one in (over.value, over.low, over.high)]
+    for count in FIRST:
+        first = right[:count].mean(axis=0)
+        row[f"first_{count}"] = round(float(first[2] - max(first[:2])), 1)
+    return row
 
 
 def rows_of(
@@ -188,13 +240,13 @@ def rows_of(
         asked = [one for one in found if name == "mixed" or one.is_known == (name == "known")]
         for accuracy in ACCURACIES:
             for script in scripts:
-                for is_trust_known in (False, True):
+                for trust in TRUSTS:
                     row = {
                         "seed": seed,
                         "gallery": name,
                         "accuracy": accuracy,
                         "script": script,
-                        "trust": "known" if is_trust_known else "learned",
+                        "trust": trust,
                     }
                     rows.append(
                         row
@@ -204,7 +256,7 @@ def rows_of(
                             accuracy,
                             seed,
                             is_swayed=script == "swayed",
-                            is_trust_known=is_trust_known,
+                            trust=trust,
                         )
                     )
                     sys.stderr.write(f"{rows[-1]}\n")
@@ -214,14 +266,22 @@ def rows_of(
 def main() -> None:
     """Run the comparison and print its rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("features", type=Path, help="an .npz of image features with labels")
+    parser.add_argument(
+        "features", type=Path, nargs="?", help="an .npz of image features with labels"
+    )
+    parser.add_argument("--postcards", action="store_true", help="instead of a file of features")
     parser.add_argument("--dataset", default="streets")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--galleries", default="known,mixed,unknown")
     parser.add_argument("--scripts", default="independent,swayed")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     options = parser.parse_args()
-    features = load_features(options.features, dataset=options.dataset)
+    if options.postcards == (options.features is not None):
+        parser.error("give either FEATURES.npz or --postcards")
+    if options.postcards:
+        features = postcards()
+    else:
+        features = load_features(options.features, dataset=options.dataset)
     rows = [
         row
         for seed in options.seeds.split(",")

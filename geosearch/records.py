@@ -232,6 +232,17 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """How many photos of known places were answered rightly, and how many there were.
+
+    Both may be parts of a photo: a belief counts as photos seen.
+    """
+
+    hits: float = 0.0
+    asked: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class IngestError:
     """One photo or row that could not be taken in, and why."""
 

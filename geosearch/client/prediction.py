@@ -91,7 +91,7 @@ class Predictor:
             if self._reasoner is None or reasoning is None:
                 prediction, told = self._locator.decide(retrieved, image=name), 0
             else:
-                trust = self._reasoner.trust  # of the photos before, not of this one
+                trust = self._reasoner.trust(retrieved)  # of the photos before, not of this one
                 reasoned = reasoning.result(tell)
                 told = len(reasoned.steps)
                 prediction = self._locator.decide(

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from geosearch.errors import (
     BudgetExceeded,
@@ -30,8 +30,15 @@ from geosearch.localization import lmm_wording
 from geosearch.localization.candidates import Neighbor
 from geosearch.localization.locator import Retrieved
 from geosearch.localization.search_area import SearchArea
-from geosearch.localization.verification import NEAR_KM, Proposal, Reasoned, Trust
-from geosearch.records import LmmState, Step
+from geosearch.localization.trust import (
+    MOST_PHOTOS,
+    PRIOR_PHOTOS,
+    Belief,
+    Trust,
+    tried_model,
+)
+from geosearch.localization.verification import NEAR_KM, Proposal, Reasoned
+from geosearch.records import LmmState, Step, Tally
 
 ZERO_SHOT = "zero-shot"
 REST_S = 60.0
@@ -87,6 +94,19 @@ class _Asked:
     answers: tuple[Future[Advice], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What labelled photos showed before the first photo is asked.
+
+    Args:
+        model: of its independent answers.
+        photos: how many of them told of the collection's reach.
+    """
+
+    model: Tally = field(default_factory=Tally)
+    photos: float = 0.0
+
+
 class Reasoner:
     """Asks one model about photos; safe to share between threads.
 
@@ -94,7 +114,7 @@ class Reasoner:
         asker: puts single questions.
         model: the model's name in lmm.yaml.
         settings: how it is asked.
-        trust: how often it is right, where that is known; learned from agreement else.
+        tried: what labelled photos showed of it; more is learned from agreement with the photos.
         clock: seconds, monotonic; the same as the asker's.
 
     Raises:
@@ -108,7 +128,7 @@ class Reasoner:
         model: str | None = None,
         *,
         settings: ReasoningSettings | None = None,
-        trust: Trust | None = None,
+        tried: Tried | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._asker, self._clock = asker, clock
@@ -116,16 +136,32 @@ class Reasoner:
         self.settings = settings if settings is not None else ReasoningSettings()
         self._pool = ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="lmm")
         self._lock = threading.Lock()
-        self._trust, self._learns = trust or Trust(), trust is None
+        self._tried = tried if tried is not None else Tried()
+        self._belief: Belief | None = None
         self._failures = 0
         self._rests_until = float("-inf")
         self._why_resting = ""
 
-    @property
-    def trust(self) -> Trust:
-        """How often the model is right, as it is known or as far as agreement tells."""
+    def trust(self, retrieved: Retrieved) -> Trust:
+        """How far model and photos are believed, by labelled photos and by agreement so far."""
         with self._lock:
-            return self._trust
+            if (belief := self._believed(retrieved)) is not None:
+                return belief.trust()
+        known = tried_model(self._tried.model)
+        return Trust(known.hits / known.asked)
+
+    def _believed(self, retrieved: Retrieved) -> Belief | None:
+        """What agreement has taught; None where there is no re-ranker, whose certainty teaches."""
+        stated, tried = retrieved.near_share, self._tried
+        if stated is None:
+            return None
+        if self._belief is None or self._belief.stated != stated:  # another re-ranker is in use
+            self._belief = Belief(
+                stated=stated,
+                weight=PRIOR_PHOTOS + min(MOST_PHOTOS, tried.photos),
+                model=tried_model(tried.model),
+            )
+        return self._belief
 
     @property
     def photos_ahead(self) -> int:
@@ -198,12 +234,11 @@ class Reasoner:
             self._rest(reasoned, errors)
             best = retrieved.candidates[0] if retrieved.candidates else None
             guess = next((one for one in reasoned.proposals if not one.saw_neighbors), None)
-            if best is None or guess is None or retrieved.reason is not None or not self._learns:
+            if best is None or guess is None or retrieved.reason is not None:
                 return
-            # Shares of support, which are all there is without a re-ranker, are no probabilities.
-            if (probability := best.within.get(int(NEAR_KM))) is not None:
+            if (belief := self._believed(retrieved)) is not None:
                 agreed = guess.coordinate.distance_km(best.coordinate) <= NEAR_KM
-                self._trust = self._trust.after(agreed=agreed, probability=probability)
+                belief.hear(retrieved.near[0], agreed=agreed)
 
     def _rest(self, reasoned: Reasoned, errors: Sequence[LmmError]) -> None:
         """Leave a model alone that refuses every request, or that has not replied for long."""

@@ -24,6 +24,7 @@ from geosearch.localization.questions import (
 from geosearch.localization.ranking import FEATURES
 from geosearch.localization.reranker import (
     BANDS_KM,
+    NEAR,
     Conformal,
     Reranker,
     distribution_at,
@@ -145,7 +146,9 @@ def _fitted(
         blocks.append(gallery.block[found.row[inside]])
     error_km, is_known = np.concatenate(errors), np.concatenate(known)
     sharpness, shift = _sharpened(np.concatenate(odds), error_km)
-    calibrated = replace(reranker, sharpness=sharpness, shift=shift)
+    hits = int((error_km <= BANDS_KM[NEAR]).sum())
+    near_share = (hits + 1.0) / (len(error_km) + 2.0)  # neither 0 nor 1, as Platt's targets
+    calibrated = replace(reranker, sharpness=sharpness, shift=shift, near_share=near_share)
     spread = np.concatenate(odds) * sharpness + shift
     predicted = np.maximum.accumulate(1.0 / (1.0 + np.exp(-np.clip(spread, -30, 30))), axis=1)
     parts = distribution_at(predicted, error_km)
@@ -185,7 +188,7 @@ def _coefficients(
         coefficients[band], intercepts[band] = fit.coef_[0], fit.intercept_[0]
     ones, zeros = np.ones(len(BANDS_KM)), np.zeros(len(BANDS_KM))
     return Reranker(
-        encoder, mean, scale, coefficients, intercepts, ones, zeros, None, metric, dict(about)
+        encoder, mean, scale, coefficients, intercepts, ones, zeros, None, 0.5, metric, dict(about)
     )
 
 

@@ -14,30 +14,18 @@ of a `Reasoned`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from geosearch.errors import ConfigError, InvalidInput
+import numpy as np
+
+from geosearch.errors import InvalidInput
 from geosearch.geo import Coordinate
+from geosearch.localization.trust import CHANCE, Reach, Trust
 from geosearch.records import LmmState, Step
 
 NEAR_KM = 25.0
 """Two proposals so near to each other are for one place: a city."""
-
-CHANCE = 0.005
-"""How often a wrong answer lies within `NEAR_KM` of a given place by chance. Guesses go where
-people are, so it is far above the part of the Earth's surface (4e-6)."""
-
-
-SURE = 0.6
-"""Only answers of retrieval as sure as this teach how right an adviser is.
-
-Below it missing agreement says little: where the surroundings of a photo are not in the collection,
-retrieval is hardly ever right, whoever is asked. Chosen by benchmarks/lmm_verification.py among 0,
-0.3, 0.5, 0.6 and 0.7: lower ones distrust a good model where the collection is of other places, the
-highest learns too slowly."""
-
 
 SWAYED = 0.1
 """What a vote counts that only repeats a place which the adviser was shown. Whole votes would let
@@ -96,57 +84,6 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
-    """How often an adviser's answer lies within `NEAR_KM` of the truth, as far as is known.
-
-    `hits` of `asked` answers were right, both real numbers: the prior counts as `asked` answers
-    seen. Published models answer 25 to 45 % of photos at this scale (IM2GPS3k, YFCC4k).
-    """
-
-    hits: float = 3.0
-    asked: float = 10.0
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.hits < self.asked < math.inf:
-            raise ConfigError(
-                f"a trust of {self.hits:g} hits of {self.asked:g}; hits must be above 0 and below "
-                "the number asked"
-            )
-
-    @property
-    def rate(self) -> float:
-        """The estimated rate of right answers, strictly between 0 and 1."""
-        return self.hits / self.asked
-
-    def after(self, *, agreed: bool, probability: float) -> Trust:
-        """Trust after one more photo whose truth nobody knows.
-
-        If advisers err independently of retrieval, both are right together with probability
-        rate x `probability`, and they hardly ever agree when one is wrong. So agreements over the
-        sum of probabilities estimate the rate, without a single label. Photos of which retrieval is
-        less than `SURE` change nothing.
-
-        Args:
-            agreed: whether its independent answer was within `NEAR_KM` of the retrieval answer.
-            probability: the calibrated probability of that retrieval answer.
-        """
-        if not 0.0 <= probability <= 1.0:
-            raise InvalidInput(f"a probability of {probability}; it must be from 0 to 1")
-        if probability < SURE:
-            return self
-        asked = self.asked + probability
-        # More agreements than expected must not make a rate of 1: nobody is always right.
-        hits = min(self.hits + (1.0 if agreed else 0.0), 0.98 * asked)
-        return Trust(hits, asked)
-
-    def scored(self, *, right: bool) -> Trust:
-        """Trust after one more photo whose truth is known."""
-        return Trust(
-            min(self.hits + (1.0 if right else 0.0), 0.98 * (self.asked + 1.0)), self.asked + 1.0
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
     """A place after everything was heard.
 
@@ -195,17 +132,19 @@ def verify(
         standings: places of retrieval in their order, more than `NEAR_KM` apart; their
             probabilities sum to at most 1 (more is scaled down).
         proposals: of advisers, in any order; none leaves the standings as they are.
-        trust: how often these advisers are right.
+        trust: how often these advisers are right, and how retrieval's probabilities are taken.
         retrieval_at: retrieval's probability of a place that is not among the standings.
 
     Returns:
         Verdicts, most probable first; equal ones in the order given, standings first.
     """
-    rate = (trust if trust is not None else Trust()).rate
-    total = max(1.0, sum(standing.probability for standing in standings))
+    believed = trust if trust is not None else Trust()
+    rate = believed.rate
     places = [
-        _Place(standing.coordinate, standing.probability / total, at)
-        for at, standing in enumerate(standings)
+        _Place(standing.coordinate, probability, at)
+        for at, (standing, probability) in enumerate(
+            zip(standings, _priors(standings, believed.reach), strict=True)
+        )
     ]
     named = sorted(proposals, key=lambda one: (-one.votes, one.origin, one.coordinate))
     for proposal in named:
@@ -227,6 +166,20 @@ def verify(
         for place, weight in zip(places, weights, strict=True)
     ]
     return tuple(sorted(verdicts, key=lambda verdict: -verdict.probability))
+
+
+def _priors(standings: Sequence[Standing], reach: Reach | None) -> list[float]:
+    """Probabilities of retrieval for the photos asked now, summing to at most 1."""
+    stated = [standing.probability for standing in standings]
+    if reach is None or not stated:
+        total = max(1.0, sum(stated))
+        return [probability / total for probability in stated]
+    # The first answers are what calibration measured. The others stay behind it until somebody else
+    # is heard; where it is wrong the short list has the place every other time at most.
+    best = float(reach.adjusted(np.array(stated[0])))
+    others = [best * min(1.0, one / max(stated[0], 1e-12)) for one in stated[1:]]
+    scale = min(1.0, (1.0 - best) / 2.0 / max(sum(others), 1e-12))
+    return [best, *(other * scale for other in others)]
 
 
 def _likelihood_ratio(place: _Place, all_weight: float, rate: float) -> float:
