@@ -5,8 +5,7 @@ a model answers each question: rightly (within 5 km) with a given accuracy, else
 another photo, drawn at random. Two scripts: `independent` repeats its answer whatever it is shown;
 `swayed` answers every other question that shows photos with the place that retrieval holds for the
 best. Retrieval, trust and decision are the product's own; only HTTP is left out. Trust is `learned`
-from agreement as in use, beginning as for a new model; `tried` on the first 200 photos, or a third
-of fewer, with their labels, as `geosearch train trust` does, which are then not asked; or `known`
+from agreement as in use, beginning as for a new model, or the model's is `known`
 (GEOSEARCH_LMM_ACCURACY). Galleries are those of `localization.py`, and `mixed`: all questions of
 both, in random order. `above_the_better` has an interval of 95 %, bootstrapped by place, and is
 told for the first 300 and 1,000 photos asked, too.
@@ -22,7 +21,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,18 +39,17 @@ from geosearch.localization.candidates import Neighbor
 from geosearch.localization.locator import Locator, MoreSources, Retrieved
 from geosearch.localization.questions import TrainingGallery
 from geosearch.localization.ranking import GalleryPrior, cell_of
-from geosearch.localization.reasoning import Reasoner, Tried
+from geosearch.localization.reasoning import Reasoner
 from geosearch.localization.reranker import Reranker
 from geosearch.localization.reranker_training import train_reranker
-from geosearch.localization.trust import Reach, tried_reach
+from geosearch.localization.trust import PRIOR
 from geosearch.localization.verification import Proposal, Reasoned
 from geosearch.records import LmmState, Tally
 from geosearch.splits import block_folds
 
 ACCURACIES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 SHOWN = (5, 10, 15)
-TRUSTS = ("learned", "tried", "known")
-PROBES = 200
+TRUSTS = ("learned", "known")
 FIRST = (300, 1000)
 HIT_KM = 25.0
 JITTER_KM = 5.0
@@ -128,18 +126,10 @@ def asked_photos(features: FeatureSet, seed: int) -> tuple[Gallery, list[Asked]]
     return gallery, found
 
 
-def reasoner_of(tried: Tried) -> Reasoner:
+def reasoner_of(known: Tally) -> Reasoner:
     """The part of the product that holds and learns trust; nothing is asked through it here."""
     config = LmmConfig(Path("lmm.yaml"), (Deployment("script", {"model": "x/script"}),))
-    return Reasoner(Asker(ScriptedClient(lambda *_: ""), config, MemoryLedger()), tried=tried)
-
-
-def expecting(retrieved: Retrieved, reach: Reach | None) -> Retrieved:
-    """What retrieval says if labelled photos told its re-ranker what to expect."""
-    if reach is None:
-        return retrieved
-    near = reach.adjusted(np.array(retrieved.near)).tolist()
-    return replace(retrieved, near=tuple(near), near_share=reach.share)
+    return Reasoner(Asker(ScriptedClient(lambda *_: ""), config, MemoryLedger()), known=known)
 
 
 def advised(
@@ -175,26 +165,11 @@ def measure(
     """Percent within `HIT_KM` of retrieval, script and system, over photos in random order."""
     rng = np.random.default_rng(seed)
     order = [asked[at] for at in rng.permutation(len(asked)).tolist()]
-    tried, reach = Tried(), None
-    if trust == "known":
-        tried = Tried(Tally(1000.0 * accuracy, 1000.0))
-    elif trust == "tried":
-        count = min(PROBES, len(order) // 3)
-        labelled, order = order[:count], order[count:]
-        said = [advised(one, places, accuracy, rng, is_swayed=is_swayed) for one in labelled]
-        hits = sum(
-            reasoned.proposals[0].coordinate.distance_km(one.truth) <= HIT_KM
-            for one, reasoned in zip(labelled, said, strict=True)
-        )
-        stated = labelled[0].retrieved.near_share
-        if stated is not None:
-            found = sum(one.is_found for one in labelled)
-            reach = tried_reach(Tally(found, count), stated=stated)
-        tried = Tried(Tally(hits, count), count)
-    reasoner = reasoner_of(tried)
+    known = Tally(1000.0 * accuracy, 1000.0) if trust == "known" else PRIOR
+    reasoner = reasoner_of(known)
     right = np.zeros((len(order), 3))
     for at, one in enumerate(order):
-        retrieved = expecting(one.retrieved, reach)
+        retrieved = one.retrieved
         reasoned = advised(one, places, accuracy, rng, is_swayed=is_swayed)
         believed = reasoner.trust(retrieved)
         decided = one.locator.decide(retrieved, image="", reasoned=reasoned, trust=believed)
@@ -207,7 +182,7 @@ def measure(
                 for answer in answers
             ),
         )
-    believed = reasoner.trust(expecting(order[-1].retrieved, reach))
+    believed = reasoner.trust(order[-1].retrieved)
     reasoner.close()
     row = figures(100.0 * right, [one.place for one in order], seed)
     row["rate_at_the_end"] = round(believed.rate, 2)

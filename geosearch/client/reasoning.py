@@ -8,8 +8,9 @@ from typing import Any
 
 from geosearch.errors import ConfigError
 from geosearch.geo import Coordinate
-from geosearch.localization.reasoning import Reasoner, ReasoningSettings, Tried
+from geosearch.localization.reasoning import Reasoner, ReasoningSettings
 from geosearch.localization.search_area import SearchArea, search_area
+from geosearch.localization.trust import PRIOR
 from geosearch.records import Tally
 from geosearch.services import NO_LMM, Services
 from geosearch.store.filters import Filter
@@ -126,7 +127,7 @@ class Reasoners:
         return Reasoner(
             asker,
             name,
-            tried=Tried() if known is None else Tried(Tally(known * KNOWN, KNOWN)),
+            known=PRIOR if known is None else Tally(known * KNOWN, KNOWN),
             settings=ReasoningSettings(
                 samples=samples,
                 positives=tuple(int(part) for part in settings.lmm_positives.split(",") if part),

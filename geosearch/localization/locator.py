@@ -115,9 +115,8 @@ class Retrieved:
         reason: why the photos alone support no answer, None where they do.
         seconds: how long it took.
         negatives: the photos least similar, farthest first.
-        near: the probability of each candidate to be right to 25 km, or its share of the support
-            without a re-ranker.
-        near_share: part of the best candidates that should be right by those; None without.
+        near_share: part of best candidates that are right to 25 km where their probabilities were
+            calibrated; None where they were not.
     """
 
     neighbors: tuple[Neighbor, ...]
@@ -126,7 +125,6 @@ class Retrieved:
     reason: str | None
     seconds: float
     negatives: tuple[Neighbor, ...] = ()
-    near: tuple[float, ...] = ()
     near_share: float | None = None
 
 
@@ -205,11 +203,10 @@ class Locator:
             voices = photos[FUSED]
             reason = wording.why_nothing(found, voices, settings.min_score, self._background)
             candidates: tuple[Candidate, ...] = ()
-            near: tuple[float, ...] = ()
             if reason is None:
                 pointers = self._sources.pointers(query) if pointers is None else pointers
                 pool = Pool(photos, pointers, density=settings.density)
-                candidates, near, said = self._candidates(pool)
+                candidates, said = self._candidates(pool)
             weighed_s = log.lap()
             shown = voices[:COMPLETED]
             known = self._known([*shown, *farthest], candidates)
@@ -235,8 +232,7 @@ class Locator:
             reason=reason,
             seconds=log.seconds(),
             negatives=tuple(shortlist.photos_with_facts(farthest, known)),
-            near=near,
-            near_share=None if self._reranker is None else self._reranker.expected_share,
+            near_share=self._reranker.near_share if self._reranker and self.is_calibrated else None,
         )
 
     @property
@@ -308,11 +304,7 @@ class Locator:
             candidates = []
         steps = [*retrieved.steps, *heard.steps]
         if heard.proposals:
-            standings = [
-                Standing(one.coordinate, near)
-                for one, near in zip(candidates, retrieved.near, strict=False)
-            ]
-            candidates = self._verified(candidates, standings, heard, trust, log)
+            candidates = self._verified(candidates, heard, trust, log)
             steps += log.steps
             reason = None
         return Prediction(
@@ -332,14 +324,10 @@ class Locator:
         )
 
     def _verified(
-        self,
-        candidates: list[Candidate],
-        standings: list[Standing],
-        heard: Reasoned,
-        trust: Trust | None,
-        log: StepLog,
+        self, candidates: list[Candidate], heard: Reasoned, trust: Trust | None, log: StepLog
     ) -> list[Candidate]:
         """Candidates and proposals, most probable first."""
+        standings = [Standing(one.coordinate, _probability(one)) for one in candidates]
         verdicts = verify(standings, heard.proposals, trust=trust)
         log.note(
             "verification",
@@ -370,10 +358,8 @@ class Locator:
             origins=candidate.origins + spoken,
         )
 
-    def _candidates(
-        self, pool: Pool
-    ) -> tuple[tuple[Candidate, ...], tuple[float, ...], tuple[str, str, Coordinate]]:
-        """The places that the pool speaks for, best first; how probable each is; what to say."""
+    def _candidates(self, pool: Pool) -> tuple[tuple[Candidate, ...], tuple[str, str, Coordinate]]:
+        """The places that the pool speaks for, with names and radii, best first; what to say."""
         density, floor_km = self._settings.density, self._settings.floor_km
         if self._reranker is None:
             entries = shortlist.rule_entries(pool, density, floor_km=floor_km)
@@ -383,7 +369,7 @@ class Locator:
                 pool, self._reranker, density, prior=self._sources.prior, floor_km=floor_km
             )
             said = ("re-ranking", *wording.ranking(pool, entries))
-        candidates = tuple(
+        return tuple(
             shortlist.candidate_of(
                 entry,
                 pool,
@@ -391,8 +377,12 @@ class Locator:
                 evidence=self._settings.evidence,
             )
             for entry in entries
-        )
-        return candidates, tuple(entry.near for entry in entries), said
+        ), said
+
+
+def _probability(candidate: Candidate) -> float:
+    """That a candidate is right to `NEAR_KM`: what was measured, else its share of the support."""
+    return candidate.within.get(int(NEAR_KM), candidate.share)
 
 
 def _can_speak(neighbor: Neighbor, min_score: float) -> bool:

@@ -52,26 +52,6 @@ class PooledPlace:
     origins: tuple[str, ...]
 
 
-def visual_query(query: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """The query (dim,) with its visual block alone; None where the blocks are all alike.
-
-    Without trained heads they are: then the visual channel would repeat the fused one.
-    """
-    width = len(query) // 3
-    if len(query) % 3 or width == 0:
-        return None
-    blocks = query.reshape(3, width)
-    if np.allclose(blocks[0], blocks[1], atol=1e-6) and np.allclose(
-        blocks[0], blocks[2], atol=1e-6
-    ):
-        return None
-    if not blocks[0].any():
-        return None
-    alone = np.zeros_like(query)
-    alone[:width] = blocks[0]
-    return alone
-
-
 class Pool:
     """Everything that was found for one query, as voices: photos first, then bare coordinates.
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from geosearch.errors import (
     BudgetExceeded,
@@ -30,13 +30,7 @@ from geosearch.localization import lmm_wording
 from geosearch.localization.candidates import Neighbor
 from geosearch.localization.locator import Retrieved
 from geosearch.localization.search_area import SearchArea
-from geosearch.localization.trust import (
-    MOST_PHOTOS,
-    PRIOR_PHOTOS,
-    Belief,
-    Trust,
-    tried_model,
-)
+from geosearch.localization.trust import PRIOR, Belief, Trust
 from geosearch.localization.verification import NEAR_KM, Proposal, Reasoned
 from geosearch.records import LmmState, Step, Tally
 
@@ -94,19 +88,6 @@ class _Asked:
     answers: tuple[Future[Advice], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """What labelled photos showed before the first photo is asked.
-
-    Args:
-        model: of its independent answers.
-        photos: how many of them told of the collection's reach.
-    """
-
-    model: Tally = field(default_factory=Tally)
-    photos: float = 0.0
-
-
 class Reasoner:
     """Asks one model about photos; safe to share between threads.
 
@@ -114,7 +95,7 @@ class Reasoner:
         asker: puts single questions.
         model: the model's name in lmm.yaml.
         settings: how it is asked.
-        tried: what labelled photos showed of it; more is learned from agreement with the photos.
+        known: what is known of its answers; more is learned from agreement with the photos.
         clock: seconds, monotonic; the same as the asker's.
 
     Raises:
@@ -128,7 +109,7 @@ class Reasoner:
         model: str | None = None,
         *,
         settings: ReasoningSettings | None = None,
-        tried: Tried | None = None,
+        known: Tally = PRIOR,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._asker, self._clock = asker, clock
@@ -136,7 +117,7 @@ class Reasoner:
         self.settings = settings if settings is not None else ReasoningSettings()
         self._pool = ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="lmm")
         self._lock = threading.Lock()
-        self._tried = tried if tried is not None else Tried()
+        self._known = known
         self._belief: Belief | None = None
         self._failures = 0
         self._rests_until = float("-inf")
@@ -147,20 +128,15 @@ class Reasoner:
         with self._lock:
             if (belief := self._believed(retrieved)) is not None:
                 return belief.trust()
-        known = tried_model(self._tried.model)
-        return Trust(known.hits / known.asked)
+        return Trust(self._known.hits / self._known.asked)
 
     def _believed(self, retrieved: Retrieved) -> Belief | None:
         """What agreement has taught; None where there is no re-ranker, whose certainty teaches."""
-        stated, tried = retrieved.near_share, self._tried
+        stated = retrieved.near_share
         if stated is None:
             return None
         if self._belief is None or self._belief.stated != stated:  # another re-ranker is in use
-            self._belief = Belief(
-                stated=stated,
-                weight=PRIOR_PHOTOS + min(MOST_PHOTOS, tried.photos),
-                model=tried_model(tried.model),
-            )
+            self._belief = Belief(stated=stated, model=self._known)
         return self._belief
 
     @property
@@ -238,7 +214,7 @@ class Reasoner:
                 return
             if (belief := self._believed(retrieved)) is not None:
                 agreed = guess.coordinate.distance_km(best.coordinate) <= NEAR_KM
-                belief.hear(retrieved.near[0], agreed=agreed)
+                belief.hear(best.within[int(NEAR_KM)], agreed=agreed)
 
     def _rest(self, reasoned: Reasoned, errors: Sequence[LmmError]) -> None:
         """Leave a model alone that refuses every request, or that has not replied for long."""

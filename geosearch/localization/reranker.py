@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from geosearch.geo import HALF_EARTH_KM
 from geosearch.localization.metric import PlaceMetric
 from geosearch.localization.pool import FUSED, LEARNED
 from geosearch.localization.ranking import FEATURES
-from geosearch.localization.trust import Reach
 
 FORMAT = 3
 BANDS_KM = (1.0, 25.0, 200.0, 750.0, 2500.0, 5000.0, 10000.0)
@@ -83,7 +82,6 @@ class Reranker:
         metric: for the channel `learned`; None where nothing could be learned.
         about: what it was trained on, for people; `blocks` is how many blocks of one degree the
             photos asked lay in, `blocks_needed` how many calibration takes.
-        reach: what labelled photos told of the photos asked (`expecting`); never stored.
     """
 
     encoder: str
@@ -97,35 +95,12 @@ class Reranker:
     near_share: float
     metric: PlaceMetric | None
     about: dict[str, Any]
-    reach: Reach | None = None
 
     def probabilities(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """That each place (n, f) is within each of `BANDS_KM`: (n, bands), rising with distance."""
         odds = self.log_odds(features) * self.sharpness + self.shift
         rising = np.maximum.accumulate(1.0 / (1.0 + np.exp(-np.clip(odds, -30, 30))), axis=1)
-        return np.asarray(rising if self.reach is None else _expected(rising, self.reach))
-
-    def expecting(self, reach: Reach | None) -> Reranker:
-        """The same re-ranker for photos that the gallery knows more or less often than it assumes.
-
-        Probabilities of being right to 25 km become those of `reach`; those of other distances keep
-        their meaning given that.
-        """
-        return replace(self, reach=reach)
-
-    @property
-    def expected_share(self) -> float:
-        """The part of answers that should be right to 25 km, by all that is known."""
-        return self.near_share if self.reach is None else self.reach.share
-
-    def near(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Of probabilities (n, bands) those of being right to 25 km (n,), to weigh others against.
-
-        Where too few photos calibrated them they say nothing: then the share of right answers.
-        """
-        if self.conformal is None:
-            return np.full(len(probabilities), self.expected_share)
-        return np.asarray(probabilities[:, NEAR], dtype=np.float64)
+        return np.asarray(rising, dtype=np.float64)
 
     def merit(
         self, features: NDArray[np.float64], probabilities: NDArray[np.float64]
@@ -171,17 +146,6 @@ def standardized(
     """
     standard = np.nan_to_num((features - mean) / scale, nan=0.0)
     return np.asarray(np.clip(standard, -REACH, REACH), dtype=np.float64)
-
-
-def _expected(rising: NDArray[np.float64], reach: Reach) -> NDArray[np.float64]:
-    """Probabilities (n, bands) with those of 25 km adjusted, the others in proportion."""
-    near = rising[:, NEAR, None]
-    adjusted = reach.adjusted(near)
-    inside = rising[:, :NEAR] * adjusted / np.maximum(near, 1e-12)
-    beyond = (rising[:, NEAR + 1 :] - near) / np.maximum(1.0 - near, 1e-12)
-    return np.concatenate(
-        [np.minimum(inside, adjusted), adjusted, adjusted + (1.0 - adjusted) * beyond], axis=1
-    )
 
 
 _LOG_KM = np.log10(np.array([NEAREST_KM, *BANDS_KM, HALF_EARTH_KM]))
@@ -287,6 +251,5 @@ def _checked(document: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Reran
         near_share=near_share,
         metric=metric,
         about=dict(document["about"]),
-        reach=None,
         **{name: arrays[name].astype(np.float64) for name in _ARRAYS},
     )

@@ -25,11 +25,7 @@ from geosearch.records import Candidate, Evidence, PhotoFact
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A place of the short list: voices that support it (rows, strongest first), probabilities.
-
-    `near` is that of being right to 25 km, also where it is too uncertain to be stated; without a
-    re-ranker the share of the support has to serve.
-    """
+    """A place of the short list: voices that support it (rows, strongest first), probabilities."""
 
     coordinate: Coordinate
     members: tuple[int, ...]
@@ -37,7 +33,6 @@ class Entry:
     within: dict[int, float]
     radius_km: dict[int, float]
     origins: tuple[str, ...]
-    near: float
 
 
 def rule_entries(pool: Pool, density: DensitySettings, *, floor_km: float) -> list[Entry]:
@@ -51,7 +46,6 @@ def rule_entries(pool: Pool, density: DensitySettings, *, floor_km: float) -> li
             within={},
             radius_km=_spread(pool, place.coordinate, floor_km),
             origins=_origins(pool, place.members),
-            near=place.share,
         )
         for place in places
     ]
@@ -68,7 +62,7 @@ def ranked_entries(
     """The places of greatest merit, best first; those near a better one are left out."""
     features = place_features(pool, prior=prior)
     probabilities = reranker.probabilities(features)
-    merit, is_right = reranker.merit(features, probabilities), reranker.near(probabilities)
+    merit = reranker.merit(features, probabilities)
     reach = chord_of(density.separation_km) ** 2
     where = [place.coordinate for place in pool.places]
     units = unit_vectors([one.lat for one in where], [one.lon for one in where])
@@ -91,7 +85,6 @@ def ranked_entries(
                 within=_within(reranker, probabilities[at]),
                 radius_km=_radii(pool, where[at], reranker, probabilities[at], floor_km),
                 origins=pool.places[at].origins,
-                near=float(is_right[at]),
             )
         )
         if len(entries) == density.max_places:

@@ -1,4 +1,4 @@
-"""How far a model and the photos are believed, and how that is learned, with labels and without.
+"""How far a model and the photos are believed, and how that is learned without labels.
 
 Two shares of the photos asked: of how many the model is right (`rate`), and of how many the photos
 found lead to within 25 km (`Reach.share`). The latter is needed because probabilities of a
@@ -26,9 +26,6 @@ Published models answer 25 to 45 % of photos at this scale (IM2GPS3k, YFCC4k).""
 
 PRIOR_PHOTOS = 2.0
 """What a re-ranker's own share of right answers counts against that of the photos asked."""
-
-MOST_PHOTOS = 100.0
-"""So many labelled photos count in full; the photos asked later may be of another kind."""
 
 _TINY = 1e-4
 
@@ -93,20 +90,17 @@ class Belief:
 
     Args:
         stated: share of right answers that retrieval's probabilities assume.
-        weight: what that share counts, in photos.
-        model: what is known of the model's answers.
+        model: what is known of the model's answers before.
     """
 
-    def __init__(
-        self, *, stated: float, weight: float = PRIOR_PHOTOS, model: Tally = PRIOR
-    ) -> None:
+    def __init__(self, *, stated: float, model: Tally = PRIOR) -> None:
         self.stated = stated
         self._share = _shares(-6.5, 4.5)[:, None]
         self._rate = _shares(-5.0, 5.0)[None, :]
         # Beta densities, as densities of the log-odds, in which the grid is even.
-        self._log = _log_beta(self._share, weight * stated, weight * (1.0 - stated)) + _log_beta(
-            self._rate, model.hits, model.asked - model.hits
-        )
+        self._log = _log_beta(
+            self._share, PRIOR_PHOTOS * stated, PRIOR_PHOTOS * (1.0 - stated)
+        ) + _log_beta(self._rate, model.hits, model.asked - model.hits)
 
     def hear(self, probability: float, *, agreed: bool) -> None:
         """One more photo of which nobody knows the truth.
@@ -137,24 +131,6 @@ class Belief:
         return Trust(rate, Reach(self.stated, share))
 
 
-def tried_model(tally: Tally) -> Tally:
-    """What is known of a model after labelled photos: they and the prior."""
-    return Tally(PRIOR.hits + tally.hits, PRIOR.asked + tally.asked)
-
-
-def tried_reach(tally: Tally, *, stated: float) -> Reach | None:
-    """The reach after labelled photos; None without any.
-
-    Args:
-        tally: how many of them retrieval had right.
-        stated: share of right answers that its probabilities assume.
-    """
-    if not tally.asked:
-        return None
-    share = (PRIOR_PHOTOS * stated + tally.hits) / (PRIOR_PHOTOS + tally.asked)
-    return Reach(stated, share)
-
-
 def _ratio(probability: NDArray[np.float64], stated: float) -> NDArray[np.float64]:
     """How much likelier a right answer looks like this than a wrong one."""
     kept = np.clip(probability, _TINY, 1.0 - _TINY)
@@ -162,8 +138,8 @@ def _ratio(probability: NDArray[np.float64], stated: float) -> NDArray[np.float6
 
 
 def _shares(low: float, high: float) -> NDArray[np.float64]:
-    """Shares (41,) whose log-odds are even steps."""
-    return np.asarray(1.0 / (1.0 + np.exp(-np.linspace(low, high, 41))), dtype=np.float64)
+    """Shares (101,) whose log-odds are even steps."""
+    return np.asarray(1.0 / (1.0 + np.exp(-np.linspace(low, high, 101))), dtype=np.float64)
 
 
 def _log_beta(share: NDArray[np.float64], hits: float, misses: float) -> NDArray[np.float64]:

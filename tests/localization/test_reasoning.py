@@ -19,8 +19,8 @@ from geosearch.lmm.fakes import MemoryLedger, ScriptedClient
 from geosearch.localization.candidates import Neighbor
 from geosearch.localization.locator import Retrieved
 from geosearch.localization.reasoning import REST_S, Reasoner, ReasoningSettings
-from geosearch.localization.verification import SURE, Trust
-from geosearch.records import Candidate, LmmState, PhotoFact, Step
+from geosearch.localization.trust import PRIOR, Trust
+from geosearch.records import Candidate, LmmState, PhotoFact, Step, Tally
 
 MakeJpeg = Callable[..., bytes]
 LUND, SUVA = Coordinate(55.705, 13.193), Coordinate(-18.1, 178.4)
@@ -35,8 +35,8 @@ def photo(number: int, score: float) -> Neighbor:
     return Neighbor(fact, score)
 
 
-def retrieved(count: int = 20, *, within: dict[int, float] | None = None) -> Retrieved:
-    best = Candidate(LUND, 0.5, "Lund", {50: 1.0, 90: 9.0}, (), within=within or {})
+def retrieved(count: int = 20, *, near: float = 0.5, near_share: float | None = None) -> Retrieved:
+    best = Candidate(LUND, 0.5, "Lund", {50: 1.0, 90: 9.0}, (), within={25: near})
     return Retrieved(
         tuple(photo(number, 0.9 - 0.01 * number) for number in range(count)),
         (best,) if count else (),
@@ -44,6 +44,7 @@ def retrieved(count: int = 20, *, within: dict[int, float] | None = None) -> Ret
         None if count else "nothing alike",
         0.1,
         negatives=(photo(99, -0.5),),
+        near_share=near_share,
     )
 
 
@@ -149,23 +150,29 @@ def test_a_model_that_refuses_the_key_rests_at_once_and_says_why(
     assert second.models == ("eye",)
 
 
-def test_trust_is_learned_from_sure_and_calibrated_photos_only(
+def test_trust_is_learned_from_agreement_where_a_re_ranker_says_how_sure_it_is(
     make: Make, make_jpeg: MakeJpeg
 ) -> None:
     reasoner, _, _ = make(lambda *_: GOOD)
-    first = Trust()
-    for within in ({}, {25: SURE - 0.1}):
-        reasoner.begin(make_jpeg(1), retrieved(within=within)).result()
-        assert reasoner.trust == first
-    reasoner.begin(make_jpeg(1), retrieved(within={25: 0.8})).result()
-    assert reasoner.trust == first.after(agreed=True, probability=0.8)
-    assert reasoner.trust.rate > first.rate
+    without = retrieved()
+    reasoner.begin(make_jpeg(1), without).result()
+    assert reasoner.trust(without) == Trust(PRIOR.hits / PRIOR.asked)
+    sure = retrieved(near=0.9, near_share=0.4)
+    before = reasoner.trust(sure)
+    reasoner.begin(make_jpeg(2), sure).result()
+    after = reasoner.trust(sure)
+    assert after.rate > before.rate
+    assert after.reach is not None
+    assert before.reach is not None
+    assert after.reach.share > before.reach.share
 
 
-def test_a_trust_that_is_known_is_kept(make: Make, make_jpeg: MakeJpeg) -> None:
-    reasoner, _, _ = make(lambda *_: GOOD, trust=Trust(70.0, 100.0))
-    reasoner.begin(make_jpeg(1), retrieved(within={25: 0.9})).result()
-    assert reasoner.trust == Trust(70.0, 100.0)
+def test_an_accuracy_that_is_known_hardly_moves(make: Make, make_jpeg: MakeJpeg) -> None:
+    reasoner, _, _ = make(lambda *_: GOOD, known=Tally(700.0, 1000.0))
+    sure = retrieved(near=0.9, near_share=0.4)
+    reasoner.begin(make_jpeg(1), sure).result()
+    assert reasoner.trust(sure).rate == pytest.approx(0.7, abs=0.01)
+    assert reasoner.trust(retrieved()).rate == pytest.approx(0.7, abs=0.01)
 
 
 def test_settings_out_of_range_are_refused() -> None:

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geosearch.errors import ConfigError, InvalidInput
+from geosearch.errors import InvalidInput
 from geosearch.geo import Coordinate, destination
-from geosearch.localization.verification import SURE, Proposal, Standing, Trust, verify
+from geosearch.localization.trust import Belief, Reach, Trust
+from geosearch.localization.verification import Proposal, Standing, verify
 
 LUND, MALMO = Coordinate(55.705, 13.193), Coordinate(55.605, 13.003)
 PARIS, LIMA, SUVA = Coordinate(48.857, 2.352), Coordinate(-12.05, -77.04), Coordinate(-18.1, 178.4)
@@ -41,15 +42,10 @@ def test_agreeing_with_what_one_was_shown_counts_for_less():
 def test_photos_are_not_heard_twice_through_an_adviser_that_repeats_what_it_was_shown():
     standings, guess = [Standing(LUND, 0.25)], Proposal(PARIS, "lmm zero-shot")
     repeats = [Proposal(LUND, f"lmm with {n}", saw_neighbors=True) for n in (5, 10, 15)]
-    best = verify(standings, [guess, *repeats], trust=Trust(5, 10))[0]
+    best = verify(standings, [guess, *repeats], trust=Trust(0.5))[0]
     assert best.coordinate == PARIS
     own = [Proposal(LUND, f"lmm sample {n}") for n in (1, 2, 3)]
-    assert verify(standings, [guess, *own], trust=Trust(5, 10))[0].coordinate == LUND
-
-
-def test_only_sure_photos_teach_how_right_an_adviser_is():
-    assert Trust().after(agreed=False, probability=SURE - 0.01) == Trust()
-    assert Trust().after(agreed=False, probability=SURE).rate < Trust().rate
+    assert verify(standings, [guess, *own], trust=Trust(0.5))[0].coordinate == LUND
 
 
 def test_a_confident_retrieval_is_not_outvoted_and_an_unsure_one_is():
@@ -61,8 +57,8 @@ def test_a_confident_retrieval_is_not_outvoted_and_an_unsure_one_is():
 
 def test_a_trusted_adviser_overrules_what_a_doubted_one_cannot():
     standings, proposal = [Standing(LUND, 0.5)], [Proposal(PARIS, "lmm zero-shot")]
-    assert verify(standings, proposal, trust=Trust(90, 100))[0].coordinate == PARIS
-    assert verify(standings, proposal, trust=Trust(10, 100))[0].coordinate == LUND
+    assert verify(standings, proposal, trust=Trust(0.9))[0].coordinate == PARIS
+    assert verify(standings, proposal, trust=Trust(0.1))[0].coordinate == LUND
 
 
 def test_most_votes_win_among_proposals_alone_and_the_coordinate_is_one_of_theirs():
@@ -98,35 +94,26 @@ def test_probabilities_of_retrieval_that_sum_to_more_than_one_are_scaled():
 @given(
     st.lists(st.floats(0.0, 1.0), max_size=4),
     st.lists(st.tuples(st.integers(0, 5), st.integers(1, 5), st.booleans()), max_size=5),
-    st.floats(0.5, 9.5),
+    st.floats(0.05, 0.95),
+    st.none() | st.floats(0.01, 0.99),
 )
-def test_probabilities_stay_probabilities_whatever_is_heard(priors, votes, hits):
+def test_probabilities_stay_probabilities_whatever_is_heard(priors, votes, rate, share):
     places = [destination(LUND, bearing_deg=90.0, distance_km=100.0 * n) for n in range(6)]
     verdicts = verify(
         [Standing(place, prior) for place, prior in zip(places, priors, strict=False)],
         [Proposal(places[n], "lmm", count, shown) for n, count, shown in votes],
-        trust=Trust(hits, 10.0),
+        trust=Trust(rate, None if share is None else Reach(0.3, share)),
     )
     total = sum(verdict.probability for verdict in verdicts)
     assert 0.0 <= total <= 1.0 + 1e-9
     assert sum(verdict.votes for verdict in verdicts) == sum(count for _, count, _ in votes)
 
 
-@pytest.mark.parametrize("accuracy", [0.1, 0.5, 0.9])
-def test_trust_learned_without_labels_finds_how_good_an_adviser_is(accuracy):
-    rng = np.random.default_rng(0)
-    trust = Trust()
-    for probability in rng.uniform(0.1, 0.9, 3000):
-        both_right = rng.random() < accuracy and rng.random() < probability
-        trust = trust.after(agreed=bool(both_right), probability=float(probability))
-    assert trust.rate == pytest.approx(accuracy, abs=0.04)
-
-
 @pytest.mark.parametrize("accuracy", [0.05, 0.3, 0.6, 0.9])
 def test_the_decision_is_never_worse_than_the_better_of_the_two_by_more_than_a_point(accuracy):
     rng = np.random.default_rng(1)
     cities = [destination(SUVA, bearing_deg=7.0 * n, distance_km=150.0 * n) for n in range(100)]
-    trust, right = Trust(), np.zeros(3, dtype=int)
+    belief, right = Belief(stated=0.28), np.zeros(3, dtype=int)
     for _ in range(3000):
         truth, wrong, other = rng.permutation(100)[:3]
         probability = float(rng.choice([0.02, 0.3, 0.9], p=[0.5, 0.3, 0.2]))
@@ -135,9 +122,9 @@ def test_the_decision_is_never_worse_than_the_better_of_the_two_by_more_than_a_p
         best = verify(
             [Standing(cities[found], probability)],
             [Proposal(cities[said], "lmm zero-shot")],
-            trust=trust,
+            trust=belief.trust(),
         )[0]
-        trust = trust.after(agreed=bool(found == said), probability=probability)
+        belief.hear(probability, agreed=bool(found == said))
         right += [found == truth, said == truth, best.coordinate == cities[truth]]
     retrieval, adviser, system = right / 30.0
     assert system >= max(retrieval, adviser) - 1.0
@@ -145,20 +132,24 @@ def test_the_decision_is_never_worse_than_the_better_of_the_two_by_more_than_a_p
         assert system > max(retrieval, adviser) + 3.0
 
 
-@pytest.mark.parametrize("bad", [(0.0, 1.0), (1.0, 1.0), (2.0, 1.0), (1.0, float("inf"))])
-def test_a_trust_of_never_or_always_is_refused(bad):
-    with pytest.raises(ConfigError, match="hits"):
-        Trust(*bad)
-
-
 def test_votes_and_probabilities_out_of_range_are_refused():
     with pytest.raises(InvalidInput, match="votes"):
         Proposal(LUND, "lmm", votes=0)
     with pytest.raises(InvalidInput, match="probability"):
         Standing(LUND, 1.5)
-    with pytest.raises(InvalidInput, match="probability"):
-        Trust().after(agreed=True, probability=2.0)
 
 
-def test_known_truths_move_trust_faster_than_guesses_about_them():
-    assert Trust().scored(right=True).rate > Trust().rate > Trust().scored(right=False).rate
+def test_photos_of_places_that_the_collection_lacks_do_not_outvote_a_model():
+    standings, proposal = [Standing(LUND, 0.4)], [Proposal(PARIS, "lmm zero-shot")]
+    usual, lacking = Trust(0.15, Reach(0.2, 0.2)), Trust(0.15, Reach(0.2, 0.01))
+    assert verify(standings, proposal, trust=usual)[0].coordinate == LUND
+    assert verify(standings, proposal, trust=lacking)[0].coordinate == PARIS
+
+
+def test_the_order_of_retrieval_stands_until_somebody_speaks_for_another_place():
+    standings = [Standing(LUND, 0.5), Standing(PARIS, 0.5), Standing(LIMA, 0.5)]
+    trust = Trust(0.1, Reach(0.5, 0.9))
+    first, second, third = verify(standings, [], trust=trust)
+    assert first.coordinate == LUND
+    assert first.probability == pytest.approx(0.9)
+    assert second.probability == third.probability == pytest.approx(0.025)
