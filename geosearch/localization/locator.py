@@ -382,7 +382,8 @@ class Locator:
 
 def _probability(candidate: Candidate) -> float:
     """That a candidate is right to `NEAR_KM`: what was measured, else its share of the support."""
-    return candidate.within.get(int(NEAR_KM), candidate.share)
+    # Shares are sums of weights, and all of them may sum to a little more than 1.
+    return min(1.0, candidate.within.get(int(NEAR_KM), candidate.share))
 
 
 def _can_speak(neighbor: Neighbor, min_score: float) -> bool:

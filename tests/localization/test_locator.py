@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from uuid import UUID
 
 import numpy as np
@@ -264,6 +265,16 @@ def test_where_no_photo_speaks_the_adviser_answers_and_the_radius_says_how_sure_
     assert (found.best.coordinate, found.best.place) == (PARIS, "named")
     assert found.best.evidence == ()
     assert found.best.radius_km[90] > 1000.0
+
+
+def test_a_share_that_sums_to_a_little_more_than_all_is_still_weighed_with_an_adviser():
+    found = Locator(lambda *_: near(LUND, 3, 0.9), str, encoder="e").retrieve(QUERY)
+    over = replace(found.candidates[0], share=1.0 + 2**-52)
+    reasoned = Reasoned((Proposal(LUND, "lmm zero-shot"),))
+    locator = Locator(lambda *_: [], str, encoder="e")
+    best = locator.decide(replace(found, candidates=(over,)), image="q.jpg", reasoned=reasoned).best
+    assert best is not None
+    assert best.within[25] == pytest.approx(1.0)
 
 
 def test_an_adviser_without_proposals_leaves_answer_and_reason_to_the_photos():
