@@ -10,11 +10,18 @@ GeosearchError
 │   ├── InvalidCoordinate
 │   ├── InvalidArea
 │   ├── InvalidManifest
-│   └── UnreadableImage
+│   ├── UnreadableImage
+│   ├── UnknownPhoto                  the collection holds no photo by that id
+│   └── LabelRefused                  a photo keeps the label that it has
 ├── BackupError (ValueError)          a backup is damaged, or would overwrite something
 ├── StorageFull (OSError)             the disk has no room left; nothing recorded is lost
 ├── BrokerError                       Redis or RabbitMQ cannot be reached
 ├── CatalogueError                    PostgreSQL refused or cannot be reached
+├── ServerError                       a GeoSearch server gave no answer that can be used
+│   ├── ServerUnreachable (ConnectionError)  nothing answers there, or the connection broke
+│   ├── ServerTimeout (TimeoutError)  it took too long
+│   ├── ServerBusy                    it asks to come back later, again and again
+│   └── AccessDenied (PermissionError)  the key is missing or wrong, or may not do this
 ├── LmmError                          a large multimodal model gave no reply
 │   ├── LmmUnavailable                it is down, limits the rate or drops the connection
 │   │   └── LmmTimeout (TimeoutError) it took too long
@@ -80,6 +87,14 @@ class UnreadableImage(InvalidInput):
     """A file is not an image that can be decoded safely."""
 
 
+class UnknownPhoto(InvalidInput):
+    """The collection holds no photo by an id."""
+
+
+class LabelRefused(InvalidInput):
+    """A photo keeps its label: the one it has counts more, or its file cannot be read."""
+
+
 class BackupError(GeosearchError, ValueError):
     """A backup is none, is damaged, or has nowhere empty to go."""
 
@@ -94,6 +109,26 @@ class BrokerError(GeosearchError):
 
 class CatalogueError(GeosearchError):
     """PostgreSQL refused a statement or cannot be reached."""
+
+
+class ServerError(GeosearchError):
+    """A GeoSearch server gave no answer that can be used."""
+
+
+class ServerUnreachable(ServerError, ConnectionError):
+    """Nothing answers at the address of a server, or the connection broke."""
+
+
+class ServerTimeout(ServerError, TimeoutError):
+    """A server took too long; what it was asked for may still happen there."""
+
+
+class ServerBusy(ServerError):
+    """A server asks to come back later, and did so until patience ended."""
+
+
+class AccessDenied(ServerError, PermissionError):
+    """A server wants another key: none was given, it is wrong, or it may not do this."""
 
 
 class StoreError(GeosearchError):

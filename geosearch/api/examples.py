@@ -101,7 +101,11 @@ ANSWERS: dict[tuple[str, str], Any] = {
 BODIES: dict[tuple[str, str], Any] = {
     ("post", "/v1/search"): {"query": '{"near": [55.7, 13.2], "radius_km": 30, "limit": 20}'},
     ("patch", "/v1/photos/{photo_id}"): {"lat": 55.7, "lon": 13.2, "label_source": "manual"},
-    ("post", "/v1/photos"): {"dataset": "trip"},
+    ("post", "/v1/photos"): {
+        "dataset": "trip",
+        "labels": '{"a.jpg": {"lat": 55.7, "lon": 13.2, "captured_at": "2024-05-31T18:30:00Z", '
+        '"caption": "the cathedral", "author": "A. Lind", "license": "CC-BY-4.0"}}',
+    },
 }
 """What is sent, by method and path; files stand for themselves."""
 

@@ -12,7 +12,14 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from geosearch.api.answers import public_words
-from geosearch.errors import ConfigError, GeosearchError, InvalidInput, StorageFull
+from geosearch.errors import (
+    ConfigError,
+    GeosearchError,
+    InvalidInput,
+    LabelRefused,
+    StorageFull,
+    UnknownPhoto,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +36,10 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
                         "title": {"type": "string"},
                         "status": {"type": "integer"},
                         "detail": {"type": "string"},
+                        "error": {
+                            "type": "string",
+                            "description": "The kind of error, as Python's clients raise it.",
+                        },
                     },
                 }
             }
@@ -39,15 +50,22 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 """What any operation may answer instead, for the OpenAPI document."""
 
 
-def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """A problem document."""
+def problem(
+    status: int,
+    detail: str,
+    headers: dict[str, str] | None = None,
+    *,
+    error: Exception | None = None,
+) -> JSONResponse:
+    """A problem document; `error` of ours is named in it, so that a client can raise the same."""
     return JSONResponse(
         {
             "type": "about:blank",
             "title": HTTPStatus(status).phrase,
             "status": status,
             "detail": detail,
-        },
+        }
+        | ({} if error is None else {"error": type(error).__name__}),
         status_code=status,
         media_type="application/problem+json",
         headers=headers,
@@ -59,6 +77,10 @@ def public_error(error: Exception) -> tuple[int, str]:
 
     What engines say of themselves is for the log: it may name files and machines.
     """
+    if isinstance(error, UnknownPhoto):
+        return 404, str(error)
+    if isinstance(error, LabelRefused):
+        return 409, str(error)
     if isinstance(error, InvalidInput | ConfigError):
         return 422, public_words(str(error))
     if isinstance(error, StorageFull):
@@ -71,9 +93,10 @@ def add_handlers(app: FastAPI) -> None:
 
     def ours(request: Request, error: Exception) -> JSONResponse:
         status, detail = public_error(error)
-        if status != 422:
+        if status >= 500:
             logger.error("%s %s: %s", request.method, request.url.path, error)
-        return problem(status, detail, {"Retry-After": "5"} if status == 503 else None)
+        later = {"Retry-After": "5"} if status == 503 else None
+        return problem(status, detail, later, error=error)
 
     def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)

@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from geosearch.api.answers import Document
 from geosearch.api.bodies import ONE_LINE
 from geosearch.api.jobs import accepted
+from geosearch.api.labels import Row, read_labels
 from geosearch.api.names import safe_name
 from geosearch.api.shared import Shared, SharedState
 from geosearch.api.uploads import take_in
@@ -27,19 +28,23 @@ MOST_FILES = 64
 
 MOST_FILES_OF_A_JOB = 1000
 
+MOST_LABELS = 1_000_000
+"""Characters of the labels of one upload."""
+
 
 @dataclass(frozen=True)
 class Upload:
     """What an upload holds; `token` stands for its idempotency key, if it has one."""
 
     named: list[tuple[str, bytes]]
+    rows: list[Row]
     dataset: str | None
     token: bytes | None
 
     @cached_property
     def digest(self) -> bytes:
         """Tells one upload from another."""
-        whole = hashlib.sha256(repr(self.dataset).encode())
+        whole = hashlib.sha256(repr((self.dataset, self.rows)).encode())
         for name, data in self.named:
             whole.update(hashlib.sha256(name.encode()).digest() + hashlib.sha256(data).digest())
         return whole.digest()
@@ -51,6 +56,16 @@ async def upload(
     shared: SharedState,
     files: Annotated[list[UploadFile], File(description="Photos, at most 64; 1,000 as a job.")],
     dataset: Annotated[str | None, Form(max_length=500, pattern=ONE_LINE)] = None,
+    labels: Annotated[
+        str | None,
+        Form(
+            max_length=MOST_LABELS,
+            description="JSON: what is known of the photos, by file name, with the columns of a "
+            "manifest (`lat`, `lon`, `captured_at`, `caption`, `author`, `license`, `dataset`; "
+            "others are kept as attributes; `xmp` is the text of a sidecar), or an array of such "
+            "rows in the order of the files.",
+        ),
+    ] = None,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
     prefer: Annotated[str | None, Header(description="`respond-async` asks for a job.")] = None,
 ) -> Response:
@@ -62,8 +77,9 @@ async def upload(
     most = MOST_FILES_OF_A_JOB if is_job else MOST_FILES
     if len(files) > most:
         raise HTTPException(413, f"{len(files)} files at once; send at most {most}")
+    rows = read_labels(labels, [file.filename or "" for file in files])
     named = [(safe_name(file.filename), await file.read()) for file in files]
-    asked = Upload(named, dataset or None, _token(request, idempotency_key))
+    asked = Upload(named, rows, dataset or None, _token(request, idempotency_key))
     if is_job:
         return await run_in_threadpool(_submit, shared, asked)
     async with shared.changing.turn():
@@ -73,7 +89,7 @@ async def upload(
 def _take_in(shared: Shared, asked: Upload) -> Response:
     if (earlier := _earlier(shared, asked)) is not None:
         return earlier
-    answer: Document = {"photos": take_in(shared, asked.named, dataset=asked.dataset)}
+    answer: Document = {"photos": take_in(shared, asked.named, asked.rows, dataset=asked.dataset)}
     if asked.token is not None:
         shared.jobs.record.remember(asked.token, asked.digest, answer)
     return JSONResponse(answer)
@@ -83,7 +99,8 @@ def _submit(shared: Shared, asked: Upload) -> Response:
     with shared.promising:  # the same upload twice at once is one job
         if (earlier := _earlier(shared, asked)) is not None:
             return earlier
-        job = shared.jobs.submit("ingest", asked.named, {"dataset": asked.dataset})
+        options = {"dataset": asked.dataset, "labels": asked.rows}
+        job = shared.jobs.submit("ingest", asked.named, options)
         if asked.token is not None:
             shared.jobs.record.remember(asked.token, asked.digest, {"job": str(job.id)})
     return accepted(job)

@@ -55,6 +55,7 @@ class Pipeline:
         inputs: Mapping[str, Any],
         dry_run: bool = False,
         progress: Progress | None = None,
+        observer: Observer | None = None,
     ) -> IngestReport:
         """Take in every source; each ends in exactly one count of the report.
 
@@ -63,6 +64,7 @@ class Pipeline:
             inputs: what the run is recorded to have been asked for.
             dry_run: only say what would happen; pixels are not decoded.
             progress: called after each chunk, in this thread.
+            observer: told what became of each source.
 
         Raises:
             StorageFull: no room left; what is recorded stays and the same call goes on.
@@ -75,7 +77,9 @@ class Pipeline:
         else:
             self.settle()
             run_id = catalogue.begin_run(self._parts.identity, inputs)
-        report = self.work(sources, run_id=run_id, dry_run=dry_run, progress=progress)
+        report = self.work(
+            sources, run_id=run_id, dry_run=dry_run, progress=progress, observer=observer
+        )
         report.seconds = time.monotonic() - start
         if not dry_run:
             catalogue.finish_run(run_id, report)
