@@ -115,6 +115,24 @@ class PhotoFact:
     caption: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class PhotoEntry:
+    """A photo of the collection: its facts, whose word its place is, how far it has come.
+
+    `photo.place` names the place in words, `region` and `city` its parts; `error` says why it
+    failed. Sizes are in pixels, None where it could not be decoded.
+    """
+
+    photo: PhotoFact
+    state: PhotoState
+    label_source: LabelSource | None
+    region: str | None
+    city: str | None
+    width: int | None
+    height: int | None
+    error: str | None
+
+
 class IndexState(StrEnum):
     """What the index of an encoder is for."""
 

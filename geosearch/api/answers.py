@@ -11,8 +11,15 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
 from geosearch import exports
-from geosearch.catalogue.drafts import PhotoDraft
-from geosearch.records import Candidate, Evidence, PhotoFact, Prediction, SearchResult, Step
+from geosearch.records import (
+    Candidate,
+    Evidence,
+    PhotoEntry,
+    PhotoFact,
+    Prediction,
+    SearchResult,
+    Step,
+)
 from geosearch.results import FoundPhotos, LocatedPhoto
 
 Document: TypeAlias = dict[str, object]
@@ -74,26 +81,28 @@ def step_document(step: Step) -> Document:
     }
 
 
-def photo_document(photo: PhotoDraft) -> Document:
+def photo_document(entry: PhotoEntry) -> Document:
     """A photo of the catalogue as JSON."""
-    label, place = photo.label, photo.place
+    photo, where = entry.photo, entry.photo.coordinate
     return {
         "id": str(photo.id),
-        "path": file_name(photo.uri),
-        "lat": None if label is None else label.coordinate.lat,
-        "lon": None if label is None else label.coordinate.lon,
-        "label_source": None if label is None else str(label.source),
-        "place": "" if place is None else str(place),
-        "country": None if place is None else place.country,
+        "path": file_name(photo.path),
+        "lat": None if where is None else where.lat,
+        "lon": None if where is None else where.lon,
+        "label_source": None if entry.label_source is None else str(entry.label_source),
+        "place": photo.place,
+        "country": photo.country,
+        "region": entry.region,
+        "city": entry.city,
         "captured_at": None if photo.captured_at is None else photo.captured_at.isoformat(),
         "dataset": photo.dataset,
         "author": photo.author,
         "license": photo.license,
         "caption": photo.caption,
-        "width": photo.width,
-        "height": photo.height,
-        "state": str(photo.state),
-        "error": None if photo.error is None else public_words(photo.error),
+        "width": entry.width,
+        "height": entry.height,
+        "state": str(entry.state),
+        "error": None if entry.error is None else public_words(entry.error),
     }
 
 

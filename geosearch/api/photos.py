@@ -5,21 +5,20 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from geosearch.api.answers import Document, photo_document
 from geosearch.api.bodies import StrictRoute
 from geosearch.api.pictures import JPEG, picture
-from geosearch.api.removal import remove
 from geosearch.api.shared import CHANGE_TURN, SHOW_TURN, Shared, SharedState
-from geosearch.catalogue.drafts import PhotoDraft
+from geosearch.client import photos
 from geosearch.errors import UnreadableImage
 from geosearch.geo import Coordinate
 from geosearch.ingest.reader import PhotoReader
-from geosearch.ingest.sources import Claims, PhotoSource, SourceUnreadable, path_of
-from geosearch.records import LabelSource, PhotoState
+from geosearch.ingest.sources import PhotoSource, SourceUnreadable, path_of
+from geosearch.records import PhotoState
 
 router = APIRouter(tags=["photos"], route_class=StrictRoute)
 
@@ -40,21 +39,20 @@ class NewLabel(BaseModel):
 @router.get("/v1/photos")
 def listing(
     shared: SharedState,
-    state: PhotoState = PhotoState.INDEXED,
+    state: Annotated[list[PhotoState], Query(max_length=len(PhotoState))] = [PhotoState.INDEXED],  # noqa: B006
     limit: Annotated[int, Field(ge=1, le=1000)] = 100,
     cursor: UUID | None = None,
 ) -> Document:
-    """Photos in a state, in order of id."""
-    catalogue = shared.geosearch.services.catalogue
-    photos = catalogue.unfinished([state], after=cursor, limit=limit)
-    more = str(photos[-1].id) if len(photos) == limit else None
-    return {"photos": [photo_document(photo) for photo in photos], "next": more}
+    """Photos in a state, or in one of several, in order of id."""
+    found = photos.page(shared.geosearch.services, state, after=cursor, limit=limit)
+    more = str(found[-1].photo.id) if len(found) == limit else None
+    return {"photos": [photo_document(entry) for entry in found], "next": more}
 
 
 @router.get("/v1/photos/{photo_id}")
 def facts(shared: SharedState, photo_id: UUID) -> Document:
     """What is known of a photo."""
-    return photo_document(_photo(shared, photo_id))
+    return photo_document(shared.geosearch.photo(photo_id))
 
 
 @router.patch("/v1/photos/{photo_id}", dependencies=[CHANGE_TURN])
@@ -63,27 +61,16 @@ def label(shared: SharedState, photo_id: UUID, new: NewLabel) -> Document:
 
     A prediction never replaces a label that was measured or given by a person: 409.
     """
-    photo = _photo(shared, photo_id)
-    claims = Claims(
-        coordinate=Coordinate(new.lat, new.lon), label_source=LabelSource(new.label_source)
-    )
-    with shared.geosearch.services.taking_in() as pipeline:
-        report = pipeline.run(
-            [PhotoSource(photo.uri, path_of(photo.uri), claims)], inputs={"labels": 1}
-        )
-    if report.errors:
-        raise HTTPException(409, "the photo's file can no longer be read, so it cannot be indexed")
-    changed = _photo(shared, photo_id)
-    if changed.label is None or str(changed.label.source) != new.label_source:
-        raise HTTPException(409, "the photo has a label that counts more than a prediction")
-    return photo_document(changed)
+    place = Coordinate(new.lat, new.lon)
+    return photo_document(shared.geosearch.relabel(photo_id, place, source=new.label_source))
 
 
 @router.delete("/v1/photos/{photo_id}", status_code=204, dependencies=[CHANGE_TURN])
 def delete(shared: SharedState, photo_id: UUID) -> Response:
     """Delete a photo from catalogue and index, and its file if it was uploaded here."""
-    photo = _photo(shared, photo_id)
-    remove(shared, photo)
+    found = photos.recorded(shared.geosearch.services, photo_id)
+    shared.forget(photo_id, found.sha256)
+    shared.geosearch.delete(photo_id)
     return Response(status_code=204)
 
 
@@ -110,12 +97,12 @@ def thumbnail(request: Request, shared: SharedState, photo_id: UUID) -> Response
 
 
 def _picture(request: Request, shared: Shared, photo_id: UUID, edge_px: int) -> Response:
-    photo = _photo(shared, photo_id)
+    services = shared.geosearch.services
+    photo = photos.recorded(services, photo_id)
     tag = f'"{photo_id}-{edge_px}"'
     headers = {"Cache-Control": _ASK_FIRST, "ETag": tag}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    services = shared.geosearch.services
     try:
         with PhotoReader(services.read_limits) as reader:
             content = reader.read(PhotoSource(photo.uri, path_of(photo.uri)))
@@ -125,11 +112,3 @@ def _picture(request: Request, shared: Shared, photo_id: UUID, edge_px: int) -> 
     except (SourceUnreadable, UnreadableImage):
         raise HTTPException(410, "the photo's file can no longer be read") from None
     return Response(small, media_type="image/jpeg", headers=headers)
-
-
-def _photo(shared: Shared, photo_id: UUID) -> PhotoDraft:
-    services = shared.geosearch.services
-    found = services.catalogue.known_photos([photo_id], encoder=services.index.identity, run_id=0)
-    if photo_id not in found:
-        raise HTTPException(404, f"there is no photo {photo_id}")
-    return found[photo_id].draft

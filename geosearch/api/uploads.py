@@ -13,6 +13,7 @@ from geosearch.api.shared import Shared
 from geosearch.catalogue.drafts import PhotoDraft
 from geosearch.catalogue.jobs import Job
 from geosearch.catalogue.removal import remove_photo
+from geosearch.client.removal import folder_of
 from geosearch.errors import StorageFull, UnreadableImage
 from geosearch.formats import open_header
 from geosearch.ingest.decisions import Outcome
@@ -21,8 +22,6 @@ from geosearch.ingest.reader import PhotoReader
 from geosearch.ingest.sources import Claims, PhotoSource, SourceUnreadable, path_of
 from geosearch.records import PhotoState, photo_id
 from geosearch.services import Services
-
-FOLDER = "uploads"
 
 AT_ONCE = 32
 """Photos of a job that are taken in together; in between others may change the collection."""
@@ -110,11 +109,6 @@ def take_in_job(shared: Shared, job: Job, files: Sequence[Path]) -> Generator[Se
         with shared.changing.patient_turn():
             taken = iter(take_in(shared, there, said, dataset=dataset))
         yield [result or next(taken) for result in results]
-
-
-def folder_of(services: Services, sha256: str) -> Path:
-    """Where an uploaded photo lies, in a folder of its own."""
-    return services.settings.home / FOLDER / sha256[:2] / sha256
 
 
 def _ingest(

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from geosearch.catalogue.models import PhotoRow
 from geosearch.geo import Coordinate
-from geosearch.records import Label, LabelSource, PhotoState, Place
+from geosearch.records import Label, LabelSource, PhotoEntry, PhotoFact, PhotoState, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +127,29 @@ def place_of(row: Any) -> Place | None:
     if row.country is None:
         return None
     return Place(row.country, row.country_name or row.country, row.region, row.city)
+
+
+def entry_of(draft: PhotoDraft) -> PhotoEntry:
+    """A photo of the record as it is told."""
+    label, place = draft.label, draft.place
+    return PhotoEntry(
+        photo=PhotoFact(
+            id=draft.id,
+            path=draft.uri,
+            coordinate=None if label is None else label.coordinate,
+            place="" if place is None else str(place),
+            country=None if place is None else place.country,
+            captured_at=draft.captured_at,
+            dataset=draft.dataset,
+            author=draft.author,
+            license=draft.license,
+            caption=draft.caption,
+        ),
+        state=draft.state,
+        label_source=None if label is None else label.source,
+        region=None if place is None else place.region,
+        city=None if place is None else place.city,
+        width=draft.width,
+        height=draft.height,
+        error=draft.error,
+    )

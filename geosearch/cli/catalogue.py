@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -80,12 +80,6 @@ def _pace_lines(pace: dict[str, Any]) -> Iterator[str]:
         yield f"{'left':>12}  {pace['left']} at {pace['per_second']:.1f}/s: {left}"
 
 
-SUFFIXES = {".csv": "csv", ".geojson": "geojson", ".json": "geojson", ".kml": "kml"} | {
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
-
-
 @click.command()
 @click.option(
     "--format",
@@ -107,30 +101,19 @@ def export(form: str | None, dataset: str | None, output: Path | None, as_json: 
 
     if as_json and output is None:
         raise click.UsageError("--json says how many were written and where; add --output FILE")
-    form = form or ("csv" if output is None else SUFFIXES.get(output.suffix.lower(), "csv"))
+    from geosearch.client.exporting import form_of, write_photos, write_text
+
+    form = form or ("csv" if output is None else form_of(output))
     if form == "parquet" and output is None:
         raise click.UsageError("Parquet is no text for a terminal; add --output FILE.parquet")
     with GeoSearch() as geosearch:
-        rows = geosearch.services.catalogue.export_rows(dataset=dataset)
-        written = _write_rows(rows, form, output)
+        rows = geosearch.export_rows(dataset=dataset)
+        if output is None:
+            written = write_text(rows, sys.stdout, form)
+        else:
+            written = write_photos(rows, output, form)
     if as_json:
         write_json({"written": written, "path": str(output)})
     else:
         note(f"{written} photos written")
     return 0
-
-
-def _write_rows(rows: Iterable[dict[str, Any]], form: str, output: Path | None) -> int:
-    from geosearch import exports, parquet
-
-    if output is not None and form == "parquet":
-        return parquet.write_rows(rows, output, columns=(*exports.PHOTO_COLUMNS, "label_source"))
-    write = {
-        "csv": exports.photos_to_csv,
-        "geojson": exports.photos_to_geojson,
-        "kml": exports.photos_to_kml,
-    }[form]
-    if output is None:
-        return write(rows, sys.stdout)
-    with output.open("w", encoding="utf-8", newline="") as file:
-        return write(rows, file)

@@ -7,47 +7,68 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self, cast
 from uuid import UUID
 
 from geosearch import retrieval
-from geosearch.client import reindexing
+from geosearch.catalogue.drafts import entry_of
+from geosearch.client import photos, reindexing
 from geosearch.client.arguments import Place, as_paths, coordinate_of, photo_sources
+from geosearch.client.collection import Collection
 from geosearch.client.locating import Locators
 from geosearch.client.prediction import Predictor
 from geosearch.client.queries import PhotoVectors, fused_query
 from geosearch.client.reasoning import LmmWishes, Reasoners
-from geosearch.closing import Closing
+from geosearch.client.removal import remove
 from geosearch.criteria import Criteria, PathLike, When
 from geosearch.errors import ConfigError
-from geosearch.ingest.folders import scan
 from geosearch.ingest.sources import BadSource, PhotoSource, is_settled
-from geosearch.records import IngestReport, ReindexReport, Step
+from geosearch.records import (
+    IngestReport,
+    LabelSource,
+    PhotoEntry,
+    PhotoState,
+    ReindexReport,
+    Step,
+)
 from geosearch.results import FoundPhotos, LocatedPhoto
 from geosearch.services import Services
 from geosearch.serving.opened import OpenIndex
 from geosearch.settings import load_settings
 from geosearch.store.filters import Filter, all_of
 
-if TYPE_CHECKING:
-    from geosearch.evaluation import EvaluationReport
-
 logger = logging.getLogger(__name__)
 
 
-class GeoSearch(Closing):
+class GeoSearch(Collection):
     """A collection of photos to fill, search and locate with.
+
+    With `url` it is one that `geosearch serve` serves elsewhere, with the same methods; see
+    `client.remote`. Its settings are the server's own.
 
     Args:
         services: parts that are already composed; by default from the environment.
-        settings: single settings that win over the environment, as in ``encoder="lite"``.
+        url: address of a server, as `http://127.0.0.1:8000`.
+        settings: single settings that win over the environment, as in ``encoder="lite"``; with
+            `url`, `api_key` (by default that of GEOSEARCH_API_KEY) and `timeout_s`.
 
     Raises:
         ConfigError: a setting is unknown or cannot work.
     """
 
-    def __init__(self, services: Services | None = None, **settings: object) -> None:
+    def __new__(
+        cls, services: Services | None = None, *, url: str | None = None, **settings: object
+    ) -> Self:
+        """An instance for engines of this machine, or with `url` for a server."""
+        if url is None:
+            return super().__new__(cls)
+        from geosearch.client.remote import RemoteGeoSearch
+
+        return cast(Self, RemoteGeoSearch(url, **settings))
+
+    def __init__(
+        self, services: Services | None = None, *, url: str | None = None, **settings: object
+    ) -> None:
         self.services = services if services is not None else Services(load_settings(**settings))
         self._locators = Locators(self.services)
         self._vectors = PhotoVectors()
@@ -222,43 +243,6 @@ class GeoSearch(Closing):
         """Drop what is remembered of a photo that was searched with, by the sha256 of its file."""
         self._vectors.forget(sha256)
 
-    def locate(
-        self,
-        images: PathLike | Iterable[PathLike],
-        *,
-        where: Filter | None = None,
-        skip: Callable[[str], bool] | None = None,
-        model: str | None = None,
-        no_lmm: bool = False,
-        hint: str | None = None,
-        samples: int | None = None,
-        max_cost_usd: float | None = None,
-    ) -> Iterator[LocatedPhoto]:
-        """Say where photos were taken, one prediction for each, in order, as they are ready.
-
-        A photo that cannot be read gives a prediction without an answer and the reason. Where
-        GEOSEARCH_LMM_CONFIG names a large multimodal model it is asked too; if it fails, the photos
-        of the collection decide alone, and `lmm` of the prediction says so.
-
-        Args:
-            images: files, and folders with all the photos they contain.
-            where: only photos that match count as neighbours, and models are told its area.
-            skip: photos, by the name that their prediction would have, that are passed over.
-            model: which model of lmm.yaml to ask; the first unless told.
-            no_lmm: ask none.
-            hint: what is known or supposed of the place, for the model.
-            samples: how often each question is asked.
-            max_cost_usd: the most that this call may spend on models.
-
-        Raises:
-            ConfigError: a path does not exist, or a model cannot be asked.
-        """
-        wishes = LmmWishes(model, no_lmm, hint, samples, max_cost_usd)
-        sources = scan(as_paths(images))
-        if skip is not None:
-            sources = (source for source in sources if not skip(source.uri))
-        yield from self.locate_sources(sources, wishes, where=where)
-
     def locate_sources(
         self,
         sources: Iterable[PhotoSource | BadSource],
@@ -318,44 +302,61 @@ class GeoSearch(Closing):
             hint=wishes.hint,
         )
 
-    def evaluate(
-        self,
-        manifest: PathLike,
-        *,
-        images: PathLike | None = None,
-        limit: int | None = None,
-        resamples: int = 1000,
-        seed: int = 0,
-    ) -> EvaluationReport:
-        """Locate every photo of a manifest and measure how far off the answers are.
-
-        A photo that is in the collection finds itself; keep the photos asked out of it, or use
-        `geosearch evaluate`, which takes them out and compares with baselines. No large multimodal
-        model is asked.
+    def photos(
+        self, *, state: PhotoState | str | None = None, dataset: str | None = None
+    ) -> Iterator[PhotoEntry]:
+        """The photos of the collection, in order of id, whatever has become of them.
 
         Args:
-            manifest: CSV or Parquet with `path`, `lat`, `lon`.
-            images: the folder of the photos, if the manifest names them only.
-            limit: ask only so many photos, evenly spaced.
-            resamples: of the bootstrap that gives the intervals.
-            seed: of the bootstrap.
+            state: only those in this state, as `indexed` or `unlabelled`.
+            dataset: only those of this data set.
 
         Raises:
-            InvalidManifest: the manifest as a whole cannot be used.
-            InvalidInput: no photo, or photos of one place only.
+            ConfigError: there is no such state.
         """
-        from geosearch.evaluation import evaluate, load_manifest
+        for entry in photos.entries(self.services, photos.states_of(state)):
+            if dataset is None or entry.photo.dataset == dataset:
+                yield entry
 
-        folder = None if images is None else Path(images).expanduser()
-        dataset = load_manifest(Path(manifest).expanduser(), images=folder).limited(limit)
-        return evaluate(
-            lambda queries: self.locate(
-                [query.image for query in queries if query.image is not None], no_lmm=True
-            ),
-            dataset,
-            resamples=resamples,
-            seed=seed,
+    def photo(self, photo: UUID | str) -> PhotoEntry:
+        """What is known of a photo, by its id.
+
+        Raises:
+            UnknownPhoto: there is none by that id.
+        """
+        return entry_of(photos.recorded(self.services, photos.id_of(photo)))
+
+    def relabel(
+        self, photo: UUID | str, place: Place, *, source: LabelSource | str = LabelSource.MANUAL
+    ) -> PhotoEntry:
+        """Say where a photo was taken; whose word that is stays with it.
+
+        Args:
+            photo: its id.
+            place: a coordinate, or latitude and longitude.
+            source: `manual`, or `predicted` for an answer of `locate` that someone accepted.
+
+        Raises:
+            UnknownPhoto: there is none by that id.
+            LabelRefused: the label that it has counts more than a prediction.
+        """
+        return photos.relabel(
+            self.services, photos.id_of(photo), coordinate_of(place), photos.given_source(source)
         )
+
+    def delete(self, photo: UUID | str) -> None:
+        """Take a photo out of the catalogue and every index; a file of yours stays where it is.
+
+        Raises:
+            UnknownPhoto: there is none by that id.
+        """
+        found = photos.recorded(self.services, photos.id_of(photo))
+        self.forget_query(bytes.fromhex(found.sha256))
+        remove(self.services, found)
+
+    def export_rows(self, *, dataset: str | None = None) -> Iterator[dict[str, Any]]:
+        """Every photo as a flat mapping, in order of path, as `export` writes them."""
+        return self.services.catalogue.export_rows(dataset=dataset)
 
     def status(self) -> dict[str, Any]:
         """Photos by state and by encoder, the pace, the last run, the last errors."""

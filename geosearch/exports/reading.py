@@ -1,4 +1,4 @@
-"""Predictions read back from the documents that `documents.py` writes."""
+"""Predictions, search results and photos read back from the JSON that stands for them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,19 @@ from typing import Any
 from uuid import UUID
 
 from geosearch.geo import Coordinate
-from geosearch.records import Candidate, Evidence, LmmState, PhotoFact, Prediction, SearchHit, Step
+from geosearch.records import (
+    Candidate,
+    Evidence,
+    LabelSource,
+    LmmState,
+    PhotoEntry,
+    PhotoFact,
+    PhotoState,
+    Prediction,
+    SearchHit,
+    SearchResult,
+    Step,
+)
 
 
 def prediction_from_dict(document: Mapping[str, Any]) -> Prediction:
@@ -23,10 +35,7 @@ def prediction_from_dict(document: Mapping[str, Any]) -> Prediction:
         image=document["image"],
         best=None if document["lat"] is None else _candidate(document),
         alternatives=tuple(_candidate(one) for one in document["alternatives"]),
-        steps=tuple(
-            Step(one["name"], one["summary"], _coordinate(one), one["seconds"])
-            for one in document["steps"]
-        ),
+        steps=tuple(step_from_dict(one) for one in document["steps"]),
         encoder=document["encoder"],
         reason=document["reason"],
         cost_usd=document["cost_usd"],
@@ -35,6 +44,39 @@ def prediction_from_dict(document: Mapping[str, Any]) -> Prediction:
         negatives=tuple(SearchHit(_fact(one), one["score"], None) for one in document["negatives"]),
         models=tuple(document["models"]),
         lmm=LmmState(document["lmm"]),
+    )
+
+
+def step_from_dict(document: Mapping[str, Any]) -> Step:
+    """A step from its JSON object; raises as `prediction_from_dict` does."""
+    return Step(document["name"], document["summary"], _coordinate(document), document["seconds"])
+
+
+def search_result_from_dict(document: Mapping[str, Any]) -> SearchResult:
+    """A search result from its JSON object; raises as `prediction_from_dict` does."""
+    return SearchResult(
+        hits=tuple(
+            SearchHit(_fact(hit), hit["score"], hit["distance_km"]) for hit in document["hits"]
+        ),
+        matched=document["matched"],
+        plan=document["plan"],
+        seconds=document["seconds"],
+        encoder=document["encoder"],
+    )
+
+
+def photo_entry_from_dict(document: Mapping[str, Any]) -> PhotoEntry:
+    """A photo of the collection from its JSON object; raises as `prediction_from_dict` does."""
+    source = document["label_source"]
+    return PhotoEntry(
+        photo=_fact(document),
+        state=PhotoState(document["state"]),
+        label_source=None if source is None else LabelSource(source),
+        region=document["region"],
+        city=document["city"],
+        width=document["width"],
+        height=document["height"],
+        error=document["error"],
     )
 
 

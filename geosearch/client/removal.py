@@ -6,8 +6,6 @@ import shutil
 from contextlib import closing
 from pathlib import Path
 
-from geosearch.api.shared import Shared
-from geosearch.api.uploads import folder_of
 from geosearch.catalogue.drafts import PhotoDraft
 from geosearch.catalogue.removal import forget_model_answers, redact_answers, remove_photo
 from geosearch.errors import UnreadableImage
@@ -17,8 +15,16 @@ from geosearch.lmm.pictures import prepare_picture
 from geosearch.records import IndexState
 from geosearch.services import Services
 
+UPLOADS = "uploads"
+"""Where in the home photos are kept that came over the network."""
 
-def remove(shared: Shared, photo: PhotoDraft) -> None:
+
+def folder_of(services: Services, sha256: str) -> Path:
+    """Where an uploaded photo lies, in a folder of its own."""
+    return services.settings.home / UPLOADS / sha256[:2] / sha256
+
+
+def remove(services: Services, photo: PhotoDraft) -> None:
     """Delete a photo; a file that was taken in where its owner keeps it stays there.
 
     The record goes last: until then the same request can be made again and finishes.
@@ -26,10 +32,9 @@ def remove(shared: Shared, photo: PhotoDraft) -> None:
     Raises:
         StoreError, CatalogueError: an engine refused.
     """
-    services, photo_id = shared.geosearch.services, photo.id
+    photo_id = photo.id
     _forget_model_answers(services, photo)
     redact_answers(services.engine, photo_id)
-    shared.forget(photo_id, photo.sha256)
     with services.borrowed_index(is_current=True) as index:
         index.store.delete([photo_id])
         index.store.flush()
