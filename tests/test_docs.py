@@ -98,6 +98,18 @@ def test_every_file_that_the_documents_link_to_is_there(path: Path) -> None:
             assert (path.parent / target).exists(), target
 
 
+def test_every_threat_in_the_table_has_a_test_that_exists() -> None:
+    text = (ROOT / "docs" / "security.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("|")][2:]
+    assert len(rows) >= 30
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row)
+        assert named, f"no test: {row}"
+        for path, test in named:
+            assert (ROOT / path).is_file(), path
+            assert re.search(rf"^def {test}\(", (ROOT / path).read_text(), re.M), f"{path}: {test}"
+
+
 def _commands(
     command: click.Command, name: str, context: click.Context | None = None
 ) -> Iterator[tuple[str, click.Command, click.Context]]:

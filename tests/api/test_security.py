@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hmac
 import io
 import json
 import socket
@@ -9,6 +10,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from geosearch.api.access import Access
 from geosearch.catalogue.keys import ApiKeys
 from geosearch.client import GeoSearch
 from geosearch.errors import ConfigError, StoreError
@@ -117,6 +119,25 @@ def test_the_catalogue_holds_no_key_itself(filled: GeoSearch) -> None:
     assert not [row for row in rows if secret in row or secret.encode().hex() in row]
 
 
+def test_the_key_of_the_settings_is_compared_in_constant_time(
+    filled: GeoSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared, compare = [], hmac.compare_digest
+
+    def watched(given: bytes, own: bytes) -> bool:
+        compared.append(given)
+        return compare(given, own)
+
+    monkeypatch.setattr(hmac, "compare_digest", watched)
+    access = Access(ApiKeys(filled.services.engine), "of the settings")
+    caller = access.caller("of the settings")
+    assert caller is not None
+    assert caller.allows("admin")
+    assert access.caller("of the setting") is None
+    assert access.caller("\xff") is None
+    assert compared == [b"of the settings", b"of the setting", "\xff".encode()]
+
+
 def test_a_key_needs_a_name_and_known_scopes(filled: GeoSearch) -> None:
     keys = ApiKeys(filled.services.engine)
     for name, scopes in (("", ["read"]), ("x", []), ("x", ["root"])):
@@ -139,6 +160,55 @@ def test_too_many_requests_get_429_with_a_time(filled: GeoSearch) -> None:
     last = answers[-1]
     assert last.status_code == 429
     assert int(last.headers["retry-after"]) >= 1
+
+
+def test_an_upload_over_the_limit_of_bytes_is_refused(filled: GeoSearch) -> None:
+    settings = filled.services.settings
+    filled.services.settings = Settings(
+        **{**settings.model_dump(exclude_unset=True), "max_file_mb": 1}
+    )
+    with (
+        serving(filled) as url,
+        httpx.Client(base_url=url, timeout=120, trust_env=False) as client,
+    ):
+        for path, field in (("/v1/photos", "files"), ("/v1/search", "image")):
+            answer = client.post(path, files=[(field, ("a.jpg", bytes(1_000_000)))])
+            assert answer.status_code == 413, answer.text
+            assert "1,000,000" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(("path", "field"), [("/v1/photos", "files"), ("/v1/locate", "image")])
+def test_too_many_photos_in_a_request_are_refused(
+    api: httpx.Client, make_jpeg: MakeJpeg, path: str, field: str
+) -> None:
+    answer = api.post(path, files=[(field, (f"{n}.jpg", make_jpeg(n))) for n in range(65)])
+    assert answer.status_code == 413
+    assert "65" in answer.json()["detail"]
+
+
+def test_every_answer_has_the_headers_that_browsers_heed(api: httpx.Client) -> None:
+    answers = [
+        api.get("/"),
+        api.get("/docs"),
+        api.get("/static/mark.svg"),
+        api.get("/openapi.json"),
+        api.get("/v1/stats"),
+        api.get("/v1/photos", params={"state": "<script>"}),
+        api.get("/nowhere"),
+        api.get("/v1/stats", headers={"Origin": "https://evil.example"}),
+        api.post("/v1/search", content=iter([b"query={}"])),
+        api.patch("/v1/photos/x", content=b"{" + b" " * 6_000_000),
+    ]
+    assert [one.status_code for one in answers] == [200] * 5 + [422, 404, 403, 411, 413]
+    for answer in answers:
+        policy = answer.headers["content-security-policy"].split("; ")
+        assert {"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'"} <= set(policy)
+        assert "unsafe" not in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+        assert answer.headers["cache-control"]
+        assert "access-control-allow-origin" not in answer.headers
 
 
 def test_a_picture_of_many_pixels_is_refused_before_it_is_decoded(
