@@ -138,6 +138,11 @@ def chord_of(distance_km: float) -> float:
     return 2.0 * math.sin(min(distance_km, HALF_EARTH_KM) / (2.0 * EARTH_RADIUS_KM))
 
 
+def distance_words(distance_km: float) -> str:
+    """A distance as people read it: three figures, thousands with commas, never an exponent."""
+    return f"{distance_km:,.0f} km" if distance_km >= 100.0 else f"{distance_km:.3g} km"
+
+
 def squared_chords(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """Squared straight-line distances between unit vectors (n, 3) and (m, 3): (n, m).
 

@@ -15,6 +15,7 @@ from geosearch.geo import (
     chord_of,
     coordinate_of,
     destination,
+    distance_words,
     haversine_km,
     parse_coordinate,
     unit_vectors,
@@ -129,3 +130,11 @@ def test_text_that_is_no_coordinate_says_how_to_write_one(text: str) -> None:
 
 def test_text_is_read_as_lat_then_lon() -> None:
     assert parse_coordinate(" 55.705, 13.193") == Coordinate(55.705, 13.193)
+
+
+@pytest.mark.parametrize(
+    ("distance_km", "words"),
+    [(0.25, "0.25 km"), (1.366, "1.37 km"), (99.4, "99.4 km"), (12_030.4, "12,030 km")],
+)
+def test_distances_are_written_without_exponents(distance_km: float, words: str) -> None:
+    assert distance_words(distance_km) == words

@@ -15,7 +15,7 @@ from geosearch.exports.documents import (
     photo_properties,
 )
 from geosearch.exports.text import printable
-from geosearch.geo import Coordinate
+from geosearch.geo import Coordinate, distance_words
 from geosearch.records import Candidate, LmmState, PhotoFact, Prediction, SearchResult
 
 # Styles are named by what a feature is; KML colours are alpha, blue, green, red.
@@ -45,7 +45,9 @@ def predictions_to_kml(predictions: Iterable[Prediction]) -> str:
             _text(folder, "description", f"Large multimodal model: {prediction.lmm}")
         _candidate_placemark(folder, "answer", best.place or "Answer", best)
         for level, radius_km in sorted(best.radius_km.items(), reverse=True):
-            placemark = _placemark(folder, "radius", f"{level} % radius: {radius_km:.3g} km", {})
+            placemark = _placemark(
+                folder, "radius", f"{level} % radius: {distance_words(radius_km)}", {}
+            )
             _kml_area(placemark, best.coordinate, radius_km)
         for rank, candidate in enumerate(prediction.alternatives, start=2):
             name = f"{rank}. {candidate.place}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from geosearch.geo import Coordinate
+from geosearch.geo import Coordinate, distance_words
 from geosearch.localization.candidates import Neighbor
 from geosearch.localization.pool import Pool
 from geosearch.localization.reranker import Reranker
@@ -55,14 +55,14 @@ def uncertainty(best: Candidate, reranker: Reranker | None) -> tuple[str, str, C
         return (
             "uncertainty",
             f"calibrated on {reranker.conformal.questions} answers for photos held out: the truth "
-            f"is within {radius_km[50]:.3g} km for half of such answers, within "
-            f"{radius_km[90]:.3g} km for 90 %",
+            f"is within {distance_words(radius_km[50])} for half of such answers, within "
+            f"{distance_words(radius_km[90])} for 90 %",
             best.coordinate,
         )
     return (
         "uncertainty",
         f"not calibrated ({_why_uncalibrated(reranker)}): half the support lies within "
-        f"{radius_km[50]:.3g} km, 90 % within {radius_km[90]:.3g} km",
+        f"{distance_words(radius_km[50])}, 90 % within {distance_words(radius_km[90])}",
         best.coordinate,
     )
 

@@ -65,7 +65,9 @@ export class Locate {
     this.world.clear();
     this.drop.classList.add("small");
     this.steps = h("ol", { class: "steps" }, h("li", { class: "running" }, "Looking at the photo"));
-    this.head = h("div", { class: "query" }, this.picture?.() ?? null, h("div", {}, h("p", { class: "name" }, name), this.steps));
+    this.log = h("details", {}, h("summary", {}, "Steps"), this.steps);
+    this.log.open = true; // as they happen; the answer closes them
+    this.head = h("div", { class: "query" }, this.picture?.() ?? null, h("div", {}, h("p", { class: "name" }, name), this.log));
     this.node.replaceChildren(this.head);
     this.node.setAttribute("aria-busy", "true");
     say("Locating the photo");
@@ -82,6 +84,8 @@ export class Locate {
     this.prediction = answer;
     this.node.setAttribute("aria-busy", "false");
     this.steps.replaceChildren(...answer.steps.map(stepLine));
+    this.log.querySelector("summary").textContent = `${answer.steps.length} steps, ${seconds(answer.seconds)}`;
+    this.log.open = answer.lat === null;
     if (answer.lat === null) {
       this.node.append(notice("warn", "No place for this photo", answer.reason));
       say(`No place for this photo. ${answer.reason}`);
