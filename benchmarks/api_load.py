@@ -1,10 +1,12 @@
 """Searches of many clients while photos are taken in, beside the same clients with no ingest.
 
-    python benchmarks/api_load.py --clients 50 --photos 5000 --json
+    python benchmarks/api_load.py --clients 50 --photos 5000 --think-s 1.0 --json
 
 Serves a scratch home in a process of its own (encoder `lite`, embedded engines), fills it, and asks
-it over HTTP: by a photo's id, by an uploaded photo, and by area. `idle` rows are measured before
-anything is taken in, by one client and by all of them; `busy` from the first upload to the last.
+it over HTTP: by a photo's id, by an uploaded photo, and by area. `idle` rows are measured while
+nothing is taken in, by one client and by all of them; `busy` from the first upload to the last.
+Rows with `think_s` are of clients that pause like people, the others of clients that ask again as
+soon as they are answered. Photos to be uploaded are drawn before anything is measured.
 """
 
 from __future__ import annotations
@@ -34,6 +36,9 @@ EDGE_PX = 640
 PER_UPLOAD = 64
 KINDS = ("like", "area", "image")
 
+Upload = list[tuple[str, tuple[str, bytes]]]
+"""Photos of one request: the field, the file name, the JPEG."""
+
 
 @dataclass
 class Measured:
@@ -43,8 +48,8 @@ class Measured:
     by_kind: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     statuses: Counter[int] = field(default_factory=Counter)
 
-    def row(self, name: str, clients: int, wall_s: float) -> dict[str, Any]:
-        """One row of the report, times in ms."""
+    def row(self, name: str, clients: int, wall_s: float, think_s: float = 0.0) -> dict[str, Any]:
+        """One row of the report, times in ms; a pause is no part of a search's time."""
 
         def at(values: list[float], quantile: float) -> float:
             return float(np.quantile(values, quantile) * 1e3)
@@ -52,6 +57,7 @@ class Measured:
         return {
             "load": name,
             "clients": clients,
+            **({"think_s": think_s} if think_s else {}),
             "searches": len(self.seconds),
             "per_second": len(self.seconds) / wall_s,
             "p50_ms": at(self.seconds, 0.5),
@@ -87,13 +93,19 @@ def jpeg(seed: int) -> bytes:
     return buffer.getvalue()
 
 
-async def upload(client: httpx.AsyncClient, first: int, count: int) -> None:
+def uploads(first: int, count: int) -> list[Upload]:
+    """The forms that upload so many photos, drawn with seeds from `first` on."""
+    seeds = range(first, first + count)
+    return [
+        [("files", (f"{seed}.jpg", jpeg(seed))) for seed in seeds[start : start + PER_UPLOAD]]
+        for start in range(0, count, PER_UPLOAD)
+    ]
+
+
+async def upload(client: httpx.AsyncClient, drawn: list[Upload]) -> None:
     """Upload photos as jobs, and wait until all are taken in."""
     jobs = []
-    for start in range(first, first + count, PER_UPLOAD):
-        seeds = range(start, min(start + PER_UPLOAD, first + count))
-        made = [await asyncio.to_thread(jpeg, seed) for seed in seeds]
-        files = [("files", (f"{s}.jpg", d)) for s, d in zip(seeds, made, strict=True)]
+    for files in drawn:
         while True:
             answer = await client.post(
                 "/v1/photos", files=files, headers={"Prefer": "respond-async"}
@@ -147,13 +159,21 @@ async def ask(
     ids: list[str],
     clients: int,
     until: Callable[[], Coroutine[Any, Any, None]],
+    think_s: float = 0.0,
 ) -> tuple[Measured, float]:
-    """Let clients search, each one after another, until something is over."""
+    """Let clients search, each one after another, until something is over.
+
+    Before each search a client pauses for a random time, exponential with a mean of `think_s`.
+    """
     measured, is_over = Measured(), False
 
     async def one(number: int) -> None:
         rng = random.Random(number)
         while not is_over:
+            if think_s:
+                await asyncio.sleep(rng.expovariate(1.0 / think_s))
+                if is_over:
+                    return
             await search(client, ids, rng, measured)
 
     tasks = [asyncio.create_task(one(number)) for number in range(clients)]
@@ -173,26 +193,41 @@ async def measure(url: str, options: argparse.Namespace) -> list[dict[str, Any]]
     ) as client:
         IMAGES[:] = [jpeg(10_000_000 + seed) for seed in range(50)]
         say(f"taking in {options.gallery} photos first")
+        drawn = uploads(0, options.gallery)
         start = time.perf_counter()
-        await upload(client, 0, options.gallery)
+        await upload(client, drawn)
         alone_s = time.perf_counter() - start
         listed = (await client.get("/v1/photos", params={"limit": 1000})).json()["photos"]
         ids = [photo["id"] for photo in listed]
-        rows = []
-        for clients in (1, options.clients):
-            say(f"{clients} clients, no ingest")
-            await ask(client, ids, clients, lambda: asyncio.sleep(2.0))  # warm
-            found, wall_s = await ask(client, ids, clients, lambda: asyncio.sleep(options.idle_s))
-            rows.append(found.row("idle", clients, wall_s))
-        say(f"{options.clients} clients while {options.photos} come in")
-        found, wall_s = await ask(
-            client, ids, options.clients, lambda: upload(client, 1_000_000, options.photos)
-        )
-        rows.append(found.row("busy", options.clients, wall_s))
-        rows[-1]["photos_per_second"] = options.photos / wall_s
-        rows[-1]["photos_per_second_alone"] = options.gallery / alone_s
-        rows[-1]["ratio"] = rows[-1]["p95_ms"] / rows[1]["p95_ms"]
-        rows[-1]["ratio_to_one_client"] = rows[-1]["p95_ms"] / rows[0]["p95_ms"]
+
+        async def idle(clients: int, think_s: float = 0.0) -> dict[str, Any]:
+            say(f"{clients} clients that pause {think_s:g} s, no ingest")
+            await ask(client, ids, clients, lambda: asyncio.sleep(2.0), think_s)  # warm
+            found, wall_s = await ask(
+                client, ids, clients, lambda: asyncio.sleep(options.idle_s), think_s
+            )
+            return found.row("idle", clients, wall_s, think_s)
+
+        async def busy(first: int, like: dict[str, Any]) -> dict[str, Any]:
+            """The load of an idle row again, while photos with seeds from `first` on come in."""
+            clients, think_s = like["clients"], like.get("think_s", 0.0)
+            drawn = uploads(first, options.photos)
+            say(f"{clients} clients that pause {think_s:g} s while {options.photos} come in")
+            found, wall_s = await ask(client, ids, clients, lambda: upload(client, drawn), think_s)
+            row = found.row("busy", clients, wall_s, think_s)
+            return row | {
+                "photos_per_second": options.photos / wall_s,
+                "photos_per_second_alone": options.gallery / alone_s,
+                "ratio": row["p95_ms"] / like["p95_ms"],
+                "ratio_to_one_client": row["p95_ms"] / one["p95_ms"],
+            }
+
+        one = await idle(1)
+        hasty = await idle(options.clients)
+        rows = [one, hasty, await busy(1_000_000, hasty)]
+        if options.think_s:
+            thinking = await idle(options.clients, options.think_s)
+            rows += [thinking, await busy(2_000_000, thinking)]
         return rows
 
 
@@ -203,6 +238,9 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=5000)
     parser.add_argument("--gallery", type=int, default=1000, help="photos that are there before")
     parser.add_argument("--idle-s", type=float, default=30.0)
+    parser.add_argument(
+        "--think-s", type=float, default=1.0, help="mean pause of clients like people, 0: none such"
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
