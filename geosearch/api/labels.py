@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
+from geosearch.api.bodies import strict_json
 from geosearch.errors import InvalidInput
 from geosearch.ingest.manifest import claims_of, column_of
 from geosearch.ingest.sources import Claims
@@ -30,9 +30,9 @@ def read_labels(text: str | None, names: Sequence[str]) -> list[Row]:
     if not text:
         return [{} for _ in names]
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"labels are no JSON: {error}") from None
+        document = strict_json(text)
+    except InvalidInput as error:
+        raise InvalidInput(f"labels: {error}") from None
     match document:
         case dict():
             strangers = [name for name in document if name not in names]
@@ -73,6 +73,8 @@ def _row(raw: object, name: str) -> Row:
         ours = column_of(column)
         if ours in row:
             raise InvalidInput(f"{where} say {ours} twice")
+        if "\0" in column or (isinstance(cell, str) and "\0" in cell):
+            raise InvalidInput(f"{where} hold a NUL character, which no catalogue keeps")
         if isinstance(cell, dict | list):
             raise InvalidInput(f"{where}: {column[:40]} must be text, a number, true or false")
         row[ours] = cell

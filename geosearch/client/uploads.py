@@ -26,6 +26,8 @@ from geosearch.records import IngestError, IngestReport, PhotoEntry, PhotoState,
 
 BATCH_FILES = 32
 BATCH_BYTES = 32_000_000
+BATCH_LABELS = 500_000
+"""Characters of labels, sidecars among them, of one upload; servers take twice as many."""
 MOST_ERRORS = 1000
 """Errors that a report holds; the count goes on."""
 
@@ -77,6 +79,7 @@ class Uploader(Closing):
             if (
                 len(self._batch) == BATCH_FILES
                 or sum(len(one.data) for one in self._batch) >= BATCH_BYTES
+                or sum(len(str(one.row)) for one in self._batch) >= BATCH_LABELS
             ):
                 self._send()
             self._report.seconds = time.monotonic() - start

@@ -126,7 +126,7 @@ def test_labels_of_a_job_go_to_their_photos(api: httpx.Client, make_jpeg: MakeJp
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        ("{", "no JSON"),
+        ("{", "not JSON"),
         ('"a.jpg"', "object of rows by file name"),
         ({"b.jpg": {"lat": 1, "lon": 2}}, "'b.jpg', which is not among the files"),
         ([], "0 rows for 1 files"),
@@ -164,3 +164,20 @@ def test_the_same_key_with_other_labels_is_another_upload(
     assert _outcomes(first) == ["indexed"]
     assert send(1.0).json() == first.json()
     assert send(1.5).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ('{"a.jpg": {"lat": 1, "lon": 2, "lat": 3}}', "twice"),
+        ('{"a.jpg": {"lat": NaN, "lon": 2}}', "NaN"),
+        ('[{"shelf": "a\\u0000b"}]', "NUL"),
+        ('[{"she\\u0000lf": "a"}]', "NUL"),
+    ],
+)
+def test_labels_are_read_as_strictly_as_other_json(
+    api: httpx.Client, make_jpeg: MakeJpeg, labels: str, words: str
+) -> None:
+    answer = _upload(api, {"a.jpg": make_jpeg(44)}, labels)
+    assert answer.status_code == 422
+    assert words in answer.json()["detail"]
