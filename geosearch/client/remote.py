@@ -26,7 +26,14 @@ from geosearch.exports.reading import (
     search_result_from_dict,
 )
 from geosearch.ingest.sources import BadSource, PhotoSource, is_settled
-from geosearch.records import IngestReport, LabelSource, PhotoEntry, PhotoState, Prediction
+from geosearch.records import (
+    IngestReport,
+    LabelSource,
+    PhotoEntry,
+    PhotoState,
+    Prediction,
+    SearchResult,
+)
 from geosearch.results import FoundPhotos, LocatedPhoto
 from geosearch.settings import load_settings
 from geosearch.store.filters import Filter
@@ -173,9 +180,9 @@ class RemoteGeoSearch(Collection):
             answer = self._wire.ask(
                 "POST", "/v1/search", form={"query": as_json(page)}, files=files
             )
-            more = search_result_from_dict(answer)
+            more, cursor = self._wire.read(_page, answer)
             hits = more.hits if found is None else (*found.hits, *more.hits)
-            found, cursor = FoundPhotos.of(replace(more, hits=hits)), answer["next"]
+            found = FoundPhotos.of(replace(more, hits=hits))
         return found
 
     def locate_sources(
@@ -197,7 +204,7 @@ class RemoteGeoSearch(Collection):
         if wishes.samples is not None or wishes.max_cost_usd is not None:
             raise ConfigError(
                 "samples and max_cost_usd are settings of the server: GEOSEARCH_LMM_SAMPLES and "
-                "GEOSEARCH_LMM_MAX_COST_USD there"
+                "GEOSEARCH_LMM_MONTHLY_BUDGET_USD there"
             )
         for source in sources:
             start = time.perf_counter()
@@ -217,7 +224,9 @@ class RemoteGeoSearch(Collection):
                 files=[("image", (file_name(source.uri), data))],
                 repeatable=wishes.no_lmm,  # a model that was asked has to be paid
             )
-            yield LocatedPhoto.of(replace(prediction_from_dict(answer), image=source.uri))
+            yield LocatedPhoto.of(
+                replace(self._wire.read(prediction_from_dict, answer), image=source.uri)
+            )
 
     def photos(
         self, *, state: PhotoState | str | None = None, dataset: str | None = None
@@ -232,11 +241,11 @@ class RemoteGeoSearch(Collection):
             answer = self._wire.ask(
                 "GET", "/v1/photos", params={"state": states, "limit": PAGE, "cursor": cursor}
             )
-            for document in answer["photos"]:
-                entry = photo_entry_from_dict(document)
+            entries, cursor = self._wire.read(_listed, answer)
+            for entry in entries:
                 if dataset is None or entry.photo.dataset == dataset:
                     yield entry
-            if (cursor := answer["next"]) is None:
+            if cursor is None:
                 return
 
     def photo(self, photo: UUID | str) -> PhotoEntry:
@@ -245,7 +254,8 @@ class RemoteGeoSearch(Collection):
         Raises:
             UnknownPhoto: there is none by that id.
         """
-        return photo_entry_from_dict(self._wire.ask("GET", f"/v1/photos/{id_of(photo)}"))
+        answer = self._wire.ask("GET", f"/v1/photos/{id_of(photo)}")
+        return self._wire.read(photo_entry_from_dict, answer)
 
     def relabel(
         self, photo: UUID | str, place: Place, *, source: LabelSource | str = LabelSource.MANUAL
@@ -256,9 +266,8 @@ class RemoteGeoSearch(Collection):
         """
         where = coordinate_of(place)
         label = {"lat": where.lat, "lon": where.lon, "label_source": str(given_source(source))}
-        return photo_entry_from_dict(
-            self._wire.ask("PATCH", f"/v1/photos/{id_of(photo)}", document=label)
-        )
+        answer = self._wire.ask("PATCH", f"/v1/photos/{id_of(photo)}", document=label)
+        return self._wire.read(photo_entry_from_dict, answer)
 
     def delete(self, photo: UUID | str) -> None:
         """Take a photo out of the catalogue and every index; a file of yours stays where it is.
@@ -287,6 +296,16 @@ def _no_filter_objects() -> NoReturn:
         "where: filters that were put together in Python stay in Python; search by network takes "
         "near, radius_km, bbox, within, country, since, until, dataset and author"
     )
+
+
+def _page(answer: Mapping[str, Any]) -> tuple[SearchResult, str | None]:
+    """Hits of one page, and where the next one begins."""
+    return search_result_from_dict(answer), answer["next"]
+
+
+def _listed(answer: Mapping[str, Any]) -> tuple[list[PhotoEntry], str | None]:
+    """Photos of one page, and where the next one begins."""
+    return [photo_entry_from_dict(one) for one in answer["photos"]], answer["next"]
 
 
 def _pair(place: Place | None) -> list[float] | None:

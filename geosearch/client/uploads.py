@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from geosearch.client.wire import Wire, as_json
 from geosearch.closing import Closing
@@ -93,7 +93,7 @@ class Uploader(Closing):
             document = self._wire.ask("GET", f"/v1/photos/{photo_id(sha256)}")
         except UnknownPhoto:
             return False
-        entry = photo_entry_from_dict(document)
+        entry = self._wire.read(photo_entry_from_dict, document)
         is_done = entry.state in (PhotoState.INDEXED, PhotoState.UNLABELLED)
         return is_done and "xmp" not in row and not claims.attributes and _agrees(entry, claims)
 
@@ -102,28 +102,25 @@ class Uploader(Closing):
         if not batch:
             return
         labels = as_json([one.row or None for one in batch])
-        key = hashlib.sha256(labels.encode())
-        for one in batch:
-            key.update(hashlib.sha256(one.data).digest())
         answer = self._wire.ask(
             "POST",
             "/v1/photos",
             form={"labels": labels},
             files=[("files", (file_name(one.uri), one.data)) for one in batch],
-            headers={"Idempotency-Key": key.hexdigest()},
+            # Of this sending alone: sent again another day, the photos may have been deleted.
+            headers={"Idempotency-Key": uuid4().hex},
         )
-        results = answer["photos"]
+        results = self._wire.read(_outcomes, answer)
         if len(results) != len(batch):
             raise ServerError(
                 f"{self._wire.url} answered for {len(results)} of {len(batch)} photos; is it of "
                 "another version?"
             )
-        for one, result in zip(batch, results, strict=True):
-            if result["outcome"] == Outcome.FAIL:
-                self._failed(one.uri, result["reason"])
+        for one, (outcome, reason) in zip(batch, results, strict=True):
+            if outcome is Outcome.FAIL:
+                self._failed(one.uri, reason)
             else:
-                count = str(Outcome(result["outcome"]))
-                setattr(self._report, count, getattr(self._report, count) + 1)
+                setattr(self._report, outcome, getattr(self._report, outcome) + 1)
         if self._progress is not None:
             self._progress(self._report)
 
@@ -131,6 +128,11 @@ class Uploader(Closing):
         self._report.failed += 1
         if len(self._report.errors) < MOST_ERRORS:
             self._report.errors.append(IngestError(uri, reason))
+
+
+def _outcomes(answer: Any) -> list[tuple[Outcome, str]]:
+    """What became of each photo of an upload, and why if it failed."""
+    return [(Outcome(one["outcome"]), one["reason"] or "") for one in answer["photos"]]
 
 
 def row_of(source: PhotoSource) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import httpx
 
-from geosearch import errors
+from geosearch import __version__, errors
 from geosearch.closing import Closing
 from geosearch.errors import (
     AccessDenied,
@@ -21,6 +21,8 @@ from geosearch.errors import (
     ServerTimeout,
     ServerUnreachable,
 )
+
+T = TypeVar("T")
 
 Files: TypeAlias = Sequence[tuple[str, tuple[str, bytes]]]
 
@@ -145,6 +147,20 @@ class Wire(Closing):
             pause_s = _pause_s(response)
             waited_s += pause_s
             self._sleep(pause_s)
+
+    def read(self, reader: Callable[[Any], T], answer: Any) -> T:
+        """What an answer stands for.
+
+        Raises:
+            ServerError: the reader does not know its form.
+        """
+        try:
+            return reader(answer)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ServerError(
+                f"{self.url} answers in a form that this client does not know "
+                f"({type(error).__name__}: {error}); it must be GeoSearch of version {__version__}"
+            ) from error
 
     def _answer(self, response: httpx.Response) -> Any:
         if response.is_success:

@@ -190,6 +190,14 @@ def test_places_can_be_given_and_photos_deleted(geo: GeoSearch, folder: Path) ->
         list(geo.photos(state="lost"))
 
 
+def test_a_deleted_photo_can_be_taken_in_again(geo: GeoSearch, folder: Path) -> None:
+    geo.ingest(folder / "lund-0.jpg")
+    [entry] = geo.photos()
+    geo.delete(entry.photo.id)
+    assert counts(geo.ingest(folder / "lund-0.jpg")) == {"scanned": 1, "indexed": 1}
+    assert [again.photo.id for again in geo.photos()] == [entry.photo.id]
+
+
 def test_answers_are_measured_against_a_manifest(geo: GeoSearch, folder: Path) -> None:
     geo.ingest(folder)
     table = folder / "truth.csv"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,6 +24,7 @@ from geosearch.errors import (
     UnknownPhoto,
 )
 from geosearch.services import Services
+from geosearch.settings import known_variables
 from tests.api.conftest import serving
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -195,6 +197,27 @@ def test_the_key_of_the_environment_is_used_and_a_wrong_one_is_refused(
             pytest.raises(AccessDenied, match="api_key"),
         ):
             geo.status()
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b'{"photos": [{}], "next": null}'])
+def test_answers_of_another_version_are_named_as_such(server: Scripted, body: bytes) -> None:
+    server.script = [(200, {}, body)]
+    with (
+        GeoSearch(url=f"http://127.0.0.1:{server.server_port}") as geo,
+        pytest.raises(ServerError, match="must be GeoSearch of version"),
+    ):
+        list(geo.photos())
+
+
+def test_settings_that_an_error_sends_people_to_exist() -> None:
+    with (
+        GeoSearch(url="http://127.0.0.1:9") as geo,
+        pytest.raises(ConfigError, match="settings of the server") as refused,
+    ):
+        list(geo.locate(".", samples=3))
+    named = set(re.findall(r"GEOSEARCH_\w+", str(refused.value)))
+    assert named
+    assert named <= known_variables()
 
 
 def test_what_only_the_server_can_do_says_so() -> None:
