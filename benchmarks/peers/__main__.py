@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from peers import bookkeeping, ingestion, locating, page, quality, searching, starting
+from peers import bookkeeping, ingestion, locating, page, quality, remembering, searching, starting
 from peers.contest import ROOT, ContenderFailed, Contest, machine
 
 ROWS: dict[str, Callable[[Contest], dict[str, Any]]] = {
@@ -25,6 +26,7 @@ ROWS: dict[str, Callable[[Contest], dict[str, Any]]] = {
     "locate": locating.locate,
     "search": searching.search,
     "filtered": searching.filtered,
+    "memory": remembering.memory,
     "register": bookkeeping.register,
     "relabel": bookkeeping.relabel,
     "delete": bookkeeping.delete,
@@ -40,6 +42,9 @@ def main() -> int:
     """Run what is asked for; 1 when a row failed."""
     options = _options()
     names = options.rows.split(",") if options.rows else list(ROWS)
+    if not options.rows and options.features is None:
+        names.remove("streets")
+        _say("streets: left out, it needs --features")
     unknown = set(names) - set(ROWS)
     if unknown:
         sys.exit(f"there is no row {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
@@ -61,14 +66,14 @@ def main() -> int:
         before, start = os.getloadavg()[0], time.monotonic()
         try:
             row = ROWS[name](contest)
-        except (ContenderFailed, FileNotFoundError) as error:
+        except (ContenderFailed, OSError, subprocess.SubprocessError) as error:
             _say(f"{name} FAILED: {error}")
             failed += 1
             continue
+        row = {"rounds": options.rounds} | row
         row |= {
             "row": name,
             "scale": options.scale,
-            "rounds": options.rounds,
             "date": datetime.now(UTC).date().isoformat(),
             "load": [before, os.getloadavg()[0]],
             "machine": machine(),

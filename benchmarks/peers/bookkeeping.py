@@ -44,7 +44,7 @@ def _changes(contest: Contest, figure: str, title: str) -> dict[str, Any]:
     """Both are measured in one run of each contender, whose answers are kept for the other row."""
     changed = contest.size(10_000, least=500)
     points = 2 * changed
-    kept = contest.work / f"changes-{changed}.json"
+    kept = contest.work / f"changes-{changed}-{contest.rounds}.json"
     answers = contest.recall(kept)
     if not answers or figure == "changed_per_second":
         request = {"points": points, "changed": changed, "dim": DIM, "scratch": str(contest.work)}

@@ -19,7 +19,8 @@ _COLUMNS = {
     "gallery": "gallery", "recall": "recall", "p95": "p95", "cpu_ms": "processor", "ef": "ef",
     "dtype": "dtype",
     "least_cosine": "cosine", "build_s": "built in", "graph_s": "of which graph",
-    "resident_mb": "memory", "peak_mb": "peak memory", "disk_mb": "disk",
+    "resident_mb": "memory", "anonymous_mb": "of which no file's",
+    "peak_mb": "peak memory", "disk_mb": "disk",
     "within_1_km": "≤ 1 km", "within_25_km": "≤ 25 km", "within_200_km": "≤ 200 km",
     "within_750_km": "≤ 750 km", "within_2500_km": "≤ 2,500 km",
 }  # fmt: skip

@@ -57,7 +57,7 @@ def filtered(contest: Contest) -> dict[str, Any]:
             _contender(contest, n, name, places=places)
             for name in (OURS, PLAIN_WALK, MASKED, PGVECTOR)
         ]
-        _build(contest, contenders)
+        built(contest, contenders)
         answers = contest.rounds_of(contenders, action="filtered", efs=[128])
         truth = np.load(folder / f"{places}-truth.npy")  # (shares, q, k)
         for at, share in enumerate(inputs.SHARES):
@@ -127,6 +127,7 @@ def growth(contest: Contest) -> dict[str, Any]:
         if len(some) > 1 and all(cost > 0.0 for cost in some.values()):
             slopes[what] = log_log_slope(some)
     return {
+        "rounds": 1,
         "title": f"growth from {sizes[0]:,} to {sizes[-1]:,} vectors",
         "sizes": {"vectors": sizes, "dim": 3 * BLOCK_DIM},
         "lines": lines,
@@ -143,7 +144,7 @@ def _searched(
     folder = inputs.vectors(contest.work, n, block_dim=BLOCK_DIM)
     truth = np.load(folder / "truth.npy")
     contenders = [_contender(contest, n, name) for name in names]
-    built = _build(contest, contenders)
+    builds = built(contest, contenders)
     efs = {
         contender.name: contender.request["efs"]
         for contender in contenders
@@ -161,7 +162,7 @@ def _searched(
         facts: dict[str, Any] = {
             "recall": recall(np.array(tried[0]["found"]), truth),
             "p95": _p95([one["ms"] for one in tried]),
-            **built.get(name, {}),
+            **builds.get(name, {}),
         }
         if "cpu_ms" in tried[0]:
             facts["cpu_ms"] = statistics.median(one["cpu_ms"] for one in tried)
@@ -187,25 +188,25 @@ def _least_effort(answers: list[Answer], truth: np.ndarray[Any, Any]) -> str:
     for name, one in tries.items():
         if recall(np.array(one["found"]), truth) >= RECALL:
             return str(name)
-    return str(list(tries)[-1])
+    return str(list(tries)[-1])  # its recall stands in the table
 
 
-def _build(contest: Contest, contenders: list[Contender]) -> dict[str, dict[str, Any]]:
+def built(contest: Contest, contenders: list[Contender]) -> dict[str, dict[str, Any]]:
     """Have every contender that keeps an index build it, once for all runs on this work folder."""
     kept = contest.work / "built.json"
-    built = contest.recall(kept)
+    known = contest.recall(kept)
     for contender in contenders:
         index = contender.request.get("index")
         if index is None:
             continue
-        if index not in built:
+        if index not in known:
             contest.discard(index)
             answer = contest.ask(contender, action="build")
-            built[index] = {k: v for k, v in answer.items() if k.endswith(("_s", "disk_mb"))}
-            contest.remember(kept, built)
+            known[index] = {k: v for k, v in answer.items() if k.endswith(("_s", "disk_mb"))}
+            contest.remember(kept, known)
             contest.say(f"  {contender.name} built in {answer['build_s']:.1f} s")
     return {
-        contender.name: built[contender.request["index"]]
+        contender.name: known[contender.request["index"]]
         for contender in contenders
         if "index" in contender.request
     }

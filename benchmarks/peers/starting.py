@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -21,8 +22,11 @@ def start(contest: Contest) -> dict[str, Any]:
     photos = contest.size(1000, least=50)
     folder = inputs.photos(contest.work, photos, (640, 448))
     home = contest.work / f"started-{photos}"
-    if not home.exists():
+    filled = home.with_suffix(".filled")  # a run that was cut off leaves a home half-filled
+    if not filled.exists():
+        contest.discard(str(home))
         contest.ask(Contender(OURS, "start_geosearch", {"home": str(home), "photos": str(folder)}))
+        filled.touch()
     photo = str(min(folder.glob("*.jpg")))
     script = Contender(
         SCRIPT,
@@ -37,7 +41,9 @@ def start(contest: Contest) -> dict[str, Any]:
         home="peers",
     )
     one = inputs.photos(contest.work, 1, (640, 448))
-    geoclip = Contender(GEOCLIP, "locate_geoclip", {"photos": str(one), "kept": False})
+    geoclip = Contender(
+        GEOCLIP, "locate_geoclip", {"photos": str(one), "kept": False, "is_warm": True}
+    )
     versions = contest.ask(script)["versions"]  # this time it makes its index
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GEOSEARCH_")} | {
         "GEOSEARCH_HOME": str(home),
@@ -65,8 +71,8 @@ def start(contest: Contest) -> dict[str, Any]:
         "lines": [
             line(OURS + " (lite)", "s", seconds[OURS]),
             line(f"{SCRIPT} ({ARCHITECTURE})", "s", seconds[SCRIPT], against=seconds[OURS]),
-            line(GEOCLIP + ", twice", "s", seconds[GEOCLIP], against=seconds[OURS]),
+            line(GEOCLIP, "s", seconds[GEOCLIP], against=seconds[OURS]),
         ],
-        "aims": [aim("under 2.5 s with lite", min(seconds[OURS]), 2.5, at_most=True)],
+        "aims": [aim("under 2.5 s with lite", statistics.median(seconds[OURS]), 2.5, at_most=True)],
         "versions": versions,
     }

@@ -31,13 +31,15 @@ def measure(request: Request) -> Answer:
     vectors = np.random.default_rng(0).normal(size=(n, dim)).astype(np.float32)
     changing, deleting = Clock(), Clock()
     with tempfile.TemporaryDirectory(dir=request["scratch"]) as scratch:
-        change, delete = opened(request["engine"], Path(scratch), vectors)
+        change, delete, flush = opened(request["engine"], Path(scratch), vectors)
         with changing.running():
             for number in range(changed):
                 change(number)
+            flush()
         with deleting.running():
             for number in range(changed):
                 delete(number)
+            flush()
     return {
         "changed_per_second": changed / changing.seconds[0],
         "deleted_per_second": changed / deleting.seconds[0],
@@ -46,8 +48,8 @@ def measure(request: Request) -> Answer:
 
 def opened(
     engine: str, scratch: Path, vectors: np.ndarray
-) -> tuple[Callable[[int], None], Callable[[int], None]]:
-    """A filled collection: what changes a point of it, and what deletes one."""
+) -> tuple[Callable[[int], None], Callable[[int], None], Callable[[], None]]:
+    """A filled collection: what changes a point of it, what deletes one, what makes it durable."""
     if engine == "edge":
         return edge_shard(scratch, vectors)
     client = QdrantClient(path=str(scratch / "local"))
@@ -70,12 +72,12 @@ def opened(
     def delete(number: int) -> None:
         client.delete("photos", points_selector=[number])
 
-    return change, delete
+    return change, delete, lambda: None  # written with every call
 
 
 def edge_shard(
     scratch: Path, vectors: np.ndarray
-) -> tuple[Callable[[int], None], Callable[[int], None]]:
+) -> tuple[Callable[[int], None], Callable[[int], None], Callable[[], None]]:
     """The same with Qdrant Edge, indexed fields and graph included."""
     path = scratch / "shard"
     path.mkdir()
@@ -106,7 +108,7 @@ def edge_shard(
     def delete(number: int) -> None:
         shard.update(edge.UpdateOperation.delete_points([UUID(int=number)]))
 
-    return change, delete
+    return change, delete, shard.flush
 
 
 if __name__ == "__main__":

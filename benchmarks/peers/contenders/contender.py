@@ -76,6 +76,11 @@ def resident_mb() -> float:
     return _status_kib("VmRSS") * 1024 / 1e6
 
 
+def anonymous_mb() -> float:
+    """Memory of this process now that belongs to no file, in MB."""
+    return _status_kib("RssAnon") * 1024 / 1e6
+
+
 def _status_kib(name: str) -> int:
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(name))

@@ -16,13 +16,14 @@ from peers.contenders.contender import Answer, Clock, Request, play
 
 
 def measure(request: Request) -> Answer:
-    """Milliseconds of each photo."""
+    """Milliseconds of each photo; `is_warm` leaves out the one before the clock starts."""
     torch.manual_seed(0)
     model = GeoCLIP(from_pretrained=True, clip_pretrained=False).eval()
     paths = sorted(Path(request["photos"]).glob("*.jpg"))
     clock = Clock()
     if not request["kept"]:
-        model.predict(str(paths[0]), top_k=5)
+        if not request.get("is_warm"):
+            model.predict(str(paths[0]), top_k=5)
         for path in paths:
             with clock.running():
                 model.predict(str(path), top_k=5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from importlib import metadata
 from pathlib import Path
 
@@ -24,13 +25,17 @@ def measure(request: Request) -> Answer:
     heads = TrainedHeads(TransGeoClip.from_geoclip(), version, version)
     embedder = Embedder(backbone, heads=heads, dtype=request["dtype"])
     home = Path(request["home"])
-    is_new = not home.exists()
+    filled = home.with_suffix(".filled")  # a run that was cut off leaves a home half-filled
+    is_new = not filled.exists()
+    if is_new:
+        shutil.rmtree(home, ignore_errors=True)
     with Services(
         load_settings(home=home, encoder="lite"),  # the name is not used: the model is given
         load_embedder=lambda _: embedder,
     ) as services:
         if is_new:
             fill(services, np.random.default_rng(0), request["gallery"], lambda _: None)
+            filled.touch()
         collection = GeoSearch(services)
         paths = sorted(Path(request["photos"]).glob("*.jpg"))
         list(collection.locate(paths[0]))  # embeds the gallery when the home is new
