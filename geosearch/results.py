@@ -65,6 +65,21 @@ class LocatedPhoto(Prediction):
         """The same prediction with these methods."""
         return cls(*(getattr(prediction, field.name) for field in fields(Prediction)))
 
+    @classmethod
+    def without_answer(
+        cls, image: str, reason: str, *, encoder: str, seconds: float
+    ) -> LocatedPhoto:
+        """Of a photo that nothing was looked for, because it cannot be read."""
+        return cls(
+            image=image,
+            best=None,
+            alternatives=(),
+            steps=(),
+            encoder=encoder,
+            reason=reason,
+            seconds=seconds,
+        )
+
     def to_geojson(self) -> dict[str, Any]:
         """Answer, radius, alternatives and evidence as a GeoJSON FeatureCollection, parsed."""
         from geosearch.exports import predictions_to_features

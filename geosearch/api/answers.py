@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import PurePosixPath
 from typing import TypeAlias
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
 from geosearch import exports
+from geosearch.ingest.sources import file_name
 from geosearch.records import (
     Candidate,
     Evidence,
@@ -30,11 +30,6 @@ CSV = "text/csv"
 EVENTS = "text/event-stream"
 
 _FOLDERS = re.compile(r"(?<!\w)/(?:[^/;\n]+/)+")
-
-
-def file_name(uri: str) -> str:
-    """The last part of a path, URL or member of an archive."""
-    return PurePosixPath(uri.rpartition("::")[2]).name or "photo"
 
 
 def public_result(result: SearchResult) -> FoundPhotos:

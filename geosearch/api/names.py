@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from geosearch.api.answers import file_name
+from geosearch.ingest.sources import file_name
 
 MOST_BYTES = 160
 """Of a name in UTF-8; file systems allow 255, and drafts have longer names than files."""

@@ -100,8 +100,7 @@ class Shared:
         return name
 
     def forget(self, photo_id: UUID, sha256: str) -> None:
-        """Forget answers that show a photo, and its vector as a query."""
-        self.geosearch.forget_query(bytes.fromhex(sha256))
+        """Forget answers that show a photo or were asked with it."""
         with self._lock:
             for name in [n for n, a in self._answers.items() if a.is_about(photo_id, sha256)]:
                 del self._answers[name]

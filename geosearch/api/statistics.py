@@ -5,10 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from geosearch import __version__
-from geosearch.api.answers import Document, file_name, public_words
+from geosearch.api.answers import Document, public_words
 from geosearch.api.shared import SharedState
 from geosearch.catalogue.facets import facets
 from geosearch.exports.text import json_value
+from geosearch.ingest.sources import file_name
 
 router = APIRouter(tags=["collection"])
 

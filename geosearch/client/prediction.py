@@ -114,12 +114,6 @@ class Predictor:
         return self.begin(data, source.uri)
 
     def _unanswered(self, image: str, reason: str, start: float) -> LocatedPhoto:
-        return LocatedPhoto(
-            image=image,
-            best=None,
-            alternatives=(),
-            steps=(),
-            encoder=str(self._embedder.identity),
-            reason=reason,
-            seconds=clock() - start,
+        return LocatedPhoto.without_answer(
+            image, reason, encoder=str(self._embedder.identity), seconds=clock() - start
         )

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
-from pathlib import Path
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -16,22 +13,21 @@ from geosearch.client.arguments import Place, coordinate_of, image_bytes, photo_
 from geosearch.client.collection import Collection
 from geosearch.client.photos import given_source, id_of, states_of
 from geosearch.client.reasoning import LmmWishes
-from geosearch.client.uploads import Uploader, file_name
+from geosearch.client.uploads import Uploader
 from geosearch.client.wire import Wire, as_json
-from geosearch.criteria import PathLike, When
-from geosearch.errors import ConfigError, InvalidArea, UnreadableImage
+from geosearch.criteria import Criteria, PathLike, When, box
+from geosearch.errors import ConfigError, UnreadableImage
 from geosearch.exports.reading import (
     photo_entry_from_dict,
     prediction_from_dict,
     search_result_from_dict,
 )
-from geosearch.ingest.sources import BadSource, PhotoSource, is_settled
+from geosearch.ingest.sources import BadSource, PhotoSource, file_name, is_settled
 from geosearch.records import (
     IngestReport,
     LabelSource,
     PhotoEntry,
     PhotoState,
-    Prediction,
     SearchResult,
 )
 from geosearch.results import FoundPhotos, LocatedPhoto
@@ -155,20 +151,23 @@ class RemoteGeoSearch(Collection):
             _no_filter_objects()
         if k < 1:
             raise ConfigError(f"k is {k}; ask for 1 or more photos")
-        query: dict[str, Any] = {
+        asked = Criteria(
+            None if near is None else coordinate_of(near),
+            radius_km,
+            bbox if bbox is None else _corners(bbox),
+            within,
+            country,
+            since,
+            until,
+            dataset,
+            author,
+        )
+        asked.filter()  # what is wrong with it is said before anything is sent
+        query: dict[str, Any] = asked.document() | {
             "like": None if like is None else str(like),
             "text": text,
-            "at": _pair(at),
+            "at": None if at is None else _pair(at),
             "weights": None if weights is None else dict(weights),
-            "near": _pair(near),
-            "radius_km": radius_km,
-            "bbox": _box(bbox),
-            "within": _area(within),
-            "country": country,
-            "since": _moment(since),
-            "until": _moment(until),
-            "dataset": dataset,
-            "author": author,
             "diverse": diverse,
         }
         files = None if image is None else [("image", ("photo", image_bytes(image)))]
@@ -308,53 +307,19 @@ def _listed(answer: Mapping[str, Any]) -> tuple[list[PhotoEntry], str | None]:
     return [photo_entry_from_dict(one) for one in answer["photos"]], answer["next"]
 
 
-def _pair(place: Place | None) -> list[float] | None:
-    if place is None:
-        return None
+def _pair(place: Place) -> list[float]:
     where = coordinate_of(place)
     return [where.lat, where.lon]
 
 
-def _box(bbox: str | tuple[float, float, float, float] | None) -> list[float] | None:
-    if bbox is None:
-        return None
-    try:
-        corners = [float(part) for part in (bbox.split(",") if isinstance(bbox, str) else bbox)]
-    except ValueError:
-        corners = []
-    if len(corners) != 4:
-        raise InvalidArea(f"bbox {bbox!r} is not W,S,E,N in degrees, as in 12.5,55.5,13.5,56")
-    return corners
-
-
-def _area(within: PathLike | dict[str, Any] | None) -> dict[str, Any] | None:
-    if within is None or isinstance(within, dict):
-        return within
-    path = Path(within).expanduser()
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidArea(f"{path} cannot be read as GeoJSON: {error}") from error
-    if not isinstance(found, dict):
-        raise InvalidArea(f"{path} holds no GeoJSON object")
-    return found
-
-
-def _moment(when: When | None) -> str | None:
-    return when.isoformat() if isinstance(when, datetime) else when
+def _corners(bbox: str | tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    corners = box(bbox)
+    return corners.west, corners.south, corners.east, corners.north
 
 
 def _unanswered(image: str, reason: str, start: float) -> LocatedPhoto:
-    return LocatedPhoto.of(
-        Prediction(
-            image=image,
-            best=None,
-            alternatives=(),
-            steps=(),
-            encoder="",
-            reason=reason,
-            seconds=time.perf_counter() - start,
-        )
+    return LocatedPhoto.without_answer(
+        image, reason, encoder="", seconds=time.perf_counter() - start
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -20,6 +19,7 @@ from geosearch.ingest.sources import (
     Claims,
     PhotoSource,
     SourceUnreadable,
+    file_name,
     sidecar_of,
 )
 from geosearch.records import IngestError, IngestReport, PhotoEntry, PhotoState, photo_id
@@ -167,8 +167,3 @@ def _agrees(entry: PhotoEntry, claims: Claims) -> bool:
         (claims.dataset, photo.dataset),
     )
     return all(claim is None or claim == known for claim, known in said)
-
-
-def file_name(uri: str) -> str:
-    """The last part of a path, URL or member of an archive."""
-    return Path(uri.rpartition("::")[2]).name or "photo"

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -119,6 +119,11 @@ def split_member(uri: str) -> tuple[str, str | None]:
     if not separator or not member:
         return uri, None
     return archive + ARCHIVE_SUFFIX, member
+
+
+def file_name(uri: str) -> str:
+    """The last part of a path, URL or member of an archive."""
+    return PurePosixPath(uri.rpartition(MEMBER)[2]).name or "photo"
 
 
 def path_of(uri: str) -> Path | None:
