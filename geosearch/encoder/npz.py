@@ -85,6 +85,8 @@ def _columns(path: Path) -> dict[str, NDArray[Any]]:
     for name, column in columns.items():
         if column.ndim == 0 and name != "encoder":
             raise InvalidInput(f"{path}: {name} is a single value; every photo needs one")
+        if column.ndim > 0 and name == "encoder":
+            raise InvalidInput(f"{path}: encoder has {len(column)} values; one made all features")
     return columns
 
 

@@ -26,6 +26,7 @@ class FeatureSet:
         lon: (n,) degrees.
         place: (n,) names; views of one place share theirs.
         author: (n,) names of photographers, None where the file has none.
+        encoder: identity of what made the features, empty where nobody says.
     """
 
     name: str
@@ -34,6 +35,7 @@ class FeatureSet:
     lon: NDArray[np.float64]
     place: NDArray[np.str_]
     author: NDArray[np.str_] | None = None
+    encoder: str = ""
 
     @classmethod
     def of(cls, features: encoded.FeatureSet, *, name: str) -> FeatureSet:
@@ -56,6 +58,7 @@ class FeatureSet:
             features.lon,
             np.array(features.place),
             np.array(features.author) if any(features.author) else None,
+            features.encoder,
         )
 
     def __len__(self) -> int:

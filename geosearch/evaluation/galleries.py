@@ -33,6 +33,9 @@ from geosearch.store.filters import Author, Filter, Not, all_of
 AS_PUBLISHED = "as published"
 PHOTOGRAPHER_FILTERED = "photographer filtered"
 
+UNNAMED = "not named by the features"
+"""What a report says of the encoder where features come without its identity."""
+
 Vectors: TypeAlias = dict[str, tuple[str, NDArray[np.float32]]]
 """Query to the sha256 of its file and its fused vector."""
 
@@ -85,8 +88,6 @@ class FeatureGallery:
         InvalidInput: the photographers are to be left out and the features name none.
     """
 
-    encoder = "features"
-
     def __init__(
         self,
         features: FeatureSet,
@@ -101,6 +102,7 @@ class FeatureGallery:
                 "filtered by them"
             )
         self.name = PHOTOGRAPHER_FILTERED if without_author else AS_PUBLISHED
+        self.encoder = features.encoder or UNNAMED
         self.size = len(features)
         self._features, self._fold, self._without_author = features, fold, without_author
         sample = np.random.default_rng(seed).permutation(len(features))[:BACKGROUND_SAMPLE]

@@ -46,6 +46,21 @@ def test_features_are_evaluated_and_written_in_four_files(run: Run, tmp_path: Pa
     assert written == document
 
 
+@pytest.mark.parametrize(
+    ("columns", "named"),
+    [({"encoder": "lite|1|none"}, "lite|1|none"), ({}, "not named by the features")],
+)
+def test_a_report_names_the_encoder_that_made_the_features(
+    run: Run, tmp_path: Path, columns: dict[str, str], named: str
+) -> None:
+    features = _features(tmp_path, **columns)
+    code, out, err = run(
+        "evaluate", "features", "--features", features, "--resamples", "5", "--json"
+    )
+    assert code == 0, err
+    assert json.loads(out)["conditions"]["encoder"] == named
+
+
 def test_a_report_that_cannot_be_written_leaves_no_half_file(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +102,7 @@ def test_fused_views_and_a_limit_are_noted(run: Run, tmp_path: Path) -> None:
         ({"place": np.array(["one"] * 60)}, "there are 1 groups of photos (by place) for 5 folds"),
         ({"image_features": np.full((60, 8), np.nan)}, "row 0 "),
         ({"lat": np.full(60, 95.0)}, "lat of row 0 is 95;"),
+        ({"encoder": np.array(["lite"] * 60)}, "encoder has 60 values; one made all features"),
     ],
 )
 def test_bad_features_are_one_sentence_and_exit_code_2(

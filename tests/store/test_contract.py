@@ -73,6 +73,15 @@ def test_awkward_coordinates_come_back_exactly(store: VectorStore, lat: float, l
     assert (hit.payload.coordinate.lat, hit.payload.coordinate.lon) == (lat, lon)
 
 
+def test_coordinates_come_back_to_the_last_bit_but_one(store: VectorStore) -> None:
+    """The engine's reader of JSON rounds 445 of 5,000 random ones to a neighbour of theirs."""
+    given = Coordinate(21.307000000000002, -157.858)
+    store.upsert([point(1.0, payload=PointPayload(given))])
+    [hit] = store.scroll()
+    assert abs(hit.payload.coordinate.lat - given.lat) <= math.ulp(given.lat)
+    assert hit.payload.coordinate.lon == given.lon
+
+
 def test_hits_come_best_first_with_cosines(store: VectorStore) -> None:
     points = [point(0.0, 1.0), point(3.0, 3.0), point(9.0)]
     store.upsert(points)
