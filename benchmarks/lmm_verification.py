@@ -81,7 +81,7 @@ class Gallery:
         counts = Counter(self._cells)
         self._prior = GalleryPrior((row, column, n) for (row, column), n in counts.items())
 
-    def locator(self, row: int, *, is_known: bool) -> Locator:
+    def locator(self, row: int, *, is_known: bool, is_rule: bool) -> Locator:
         """A locator that may not find the photo itself, or nothing of its block."""
         block = self._gallery.block
         hidden = np.arange(len(block)) == row if is_known else block == block[row]
@@ -99,12 +99,12 @@ class Gallery:
             nearest,
             lambda where: "",
             encoder=self._reranker.encoder,
-            reranker=self._reranker,
+            reranker=None if is_rule else self._reranker,
             sources=MoreSources(prior=prior),
         )
 
 
-def asked_photos(features: FeatureSet, seed: int) -> tuple[Gallery, list[Asked]]:
+def asked_photos(features: FeatureSet, seed: int, *, is_rule: bool) -> tuple[Gallery, list[Asked]]:
     """Half of the blocks train a re-ranker; the photos of the others are asked, both ways."""
     half = block_folds(features.lat, features.lon, 1.0, places=features.place, folds=2, seed=seed)
     reranker = train_reranker(
@@ -116,7 +116,7 @@ def asked_photos(features: FeatureSet, seed: int) -> tuple[Gallery, list[Asked]]
     rows = np.flatnonzero(half == 1)
     for number, row in enumerate(rows.tolist()):
         for is_known in (True, False):
-            locator = gallery.locator(row, is_known=is_known)
+            locator = gallery.locator(row, is_known=is_known, is_rule=is_rule)
             retrieved = locator.retrieve(everything.vectors[row])
             if retrieved.candidates:
                 place = str(features.place[row])
@@ -206,10 +206,15 @@ def figures(right: NDArray[np.float64], place: Sequence[str], seed: int) -> dict
 
 
 def rows_of(
-    features: FeatureSet, seed: int, galleries: Sequence[str], scripts: Sequence[str]
+    features: FeatureSet,
+    seed: int,
+    galleries: Sequence[str],
+    scripts: Sequence[str],
+    *,
+    is_rule: bool,
 ) -> list[dict[str, Any]]:
     """Every row of one seed."""
-    gallery, found = asked_photos(features, seed)
+    gallery, found = asked_photos(features, seed, is_rule=is_rule)
     rows = []
     for name in galleries:
         asked = [one for one in found if name == "mixed" or one.is_known == (name == "known")]
@@ -245,6 +250,7 @@ def main() -> None:
         "features", type=Path, nargs="?", help="an .npz of image features with labels"
     )
     parser.add_argument("--postcards", action="store_true", help="instead of a file of features")
+    parser.add_argument("--rule", action="store_true", help="rank by the rule, no re-ranker")
     parser.add_argument("--dataset", default="streets")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--galleries", default="known,mixed,unknown")
@@ -261,7 +267,11 @@ def main() -> None:
         row
         for seed in options.seeds.split(",")
         for row in rows_of(
-            features, int(seed), options.galleries.split(","), options.scripts.split(",")
+            features,
+            int(seed),
+            options.galleries.split(","),
+            options.scripts.split(","),
+            is_rule=options.rule,
         )
     ]
     if options.json:

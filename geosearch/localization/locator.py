@@ -24,10 +24,9 @@ from geosearch.localization.pool import FUSED, LEARNED, VISUAL, Pointer, Pool, v
 from geosearch.localization.ranking import Prior
 from geosearch.localization.reranker import Reranker
 from geosearch.localization.steps import StepLog, Tell, silent
-from geosearch.localization.trust import Trust
+from geosearch.localization.trust import EVEN, NEAR_KM, USUAL_REACH, Reach, Trust, rule_evidence
 from geosearch.localization.uncertainty import FLOOR_KM, proposal_radii
 from geosearch.localization.verification import (
-    NEAR_KM,
     Reasoned,
     Standing,
     Verdict,
@@ -115,8 +114,8 @@ class Retrieved:
         reason: why the photos alone support no answer, None where they do.
         seconds: how long it took.
         negatives: the photos least similar, farthest first.
-        near_share: part of best candidates that are right to 25 km where their probabilities were
-            calibrated; None where they were not.
+        near_share: part of best candidates that were right to 25 km when the re-ranker was trained;
+            None without one.
     """
 
     neighbors: tuple[Neighbor, ...]
@@ -126,6 +125,32 @@ class Retrieved:
     seconds: float
     negatives: tuple[Neighbor, ...] = ()
     near_share: float | None = None
+
+    @property
+    def standings(self) -> tuple[Standing, ...]:
+        """Its candidates as verification takes them: probabilities, else what their support says.
+
+        Also where they are too scattered to answer alone: with somebody else they may do.
+        """
+        return tuple(Standing(one.coordinate, self._probability(one)) for one in self.candidates)
+
+    def _probability(self, candidate: Candidate) -> float:
+        if (measured := candidate.within.get(int(NEAR_KM))) is not None:
+            return measured
+        # Shares are sums of weights, and all of them may sum to a little more than 1.
+        share = min(1.0, candidate.share)
+        return rule_evidence(share) if self.near_share is None else share
+
+    @property
+    def stated(self) -> float:
+        """The share of right answers that the probabilities of `standings` assume."""
+        has_measured = any(int(NEAR_KM) in one.within for one in self.candidates)
+        return self.near_share if has_measured and self.near_share is not None else EVEN
+
+    @property
+    def expected(self) -> float:
+        """The share of right answers to be expected before anything is learned."""
+        return USUAL_REACH if self.near_share is None else self.near_share
 
 
 class Locator:
@@ -232,7 +257,7 @@ class Locator:
             reason=reason,
             seconds=log.seconds(),
             negatives=tuple(shortlist.photos_with_facts(farthest, known)),
-            near_share=self._reranker.near_share if self._reranker and self.is_calibrated else None,
+            near_share=None if self._reranker is None else self._reranker.near_share,
         )
 
     @property
@@ -295,18 +320,20 @@ class Locator:
             image: its name.
             reasoned: what an adviser, such as a large multimodal model, proposes. Without any
                 proposal the photos decide alone.
-            trust: how often that adviser is right.
+            trust: how often that adviser and the photos are right.
         """
         log = StepLog(self._clock)
         heard = reasoned if reasoned is not None else Reasoned()
         candidates, reason = list(retrieved.candidates), retrieved.reason
-        if reason is not None:
-            candidates = []
         steps = [*retrieved.steps, *heard.steps]
         if heard.proposals:
-            candidates = self._verified(candidates, heard, trust, log)
+            usual = Trust(reach=Reach(retrieved.stated, retrieved.expected))
+            verdicts = verify(retrieved.standings, heard.proposals, trust=trust or usual)
+            candidates = self._verified(candidates, verdicts, log)
             steps += log.steps
             reason = None
+        elif reason is not None:
+            candidates = []
         return Prediction(
             image=image,
             best=candidates[0] if candidates else None,
@@ -324,11 +351,9 @@ class Locator:
         )
 
     def _verified(
-        self, candidates: list[Candidate], heard: Reasoned, trust: Trust | None, log: StepLog
+        self, candidates: Sequence[Candidate], verdicts: Sequence[Verdict], log: StepLog
     ) -> list[Candidate]:
         """Candidates and proposals, most probable first."""
-        standings = [Standing(one.coordinate, _probability(one)) for one in candidates]
-        verdicts = verify(standings, heard.proposals, trust=trust)
         log.note(
             "verification",
             "; ".join(str(verdict) for verdict in verdicts[:3]),
@@ -378,12 +403,6 @@ class Locator:
             )
             for entry in entries
         ), said
-
-
-def _probability(candidate: Candidate) -> float:
-    """That a candidate is right to `NEAR_KM`: what was measured, else its share of the support."""
-    # Shares are sums of weights, and all of them may sum to a little more than 1.
-    return min(1.0, candidate.within.get(int(NEAR_KM), candidate.share))
 
 
 def _can_speak(neighbor: Neighbor, min_score: float) -> bool:

@@ -30,8 +30,8 @@ from geosearch.localization import lmm_wording
 from geosearch.localization.candidates import Neighbor
 from geosearch.localization.locator import Retrieved
 from geosearch.localization.search_area import SearchArea
-from geosearch.localization.trust import PRIOR, Belief, Trust
-from geosearch.localization.verification import NEAR_KM, Proposal, Reasoned
+from geosearch.localization.trust import NEAR_KM, PRIOR, Belief, Trust
+from geosearch.localization.verification import Proposal, Reasoned
 from geosearch.records import LmmState, Step, Tally
 
 ZERO_SHOT = "zero-shot"
@@ -126,17 +126,15 @@ class Reasoner:
     def trust(self, retrieved: Retrieved) -> Trust:
         """How far model and photos are believed, by labelled photos and by agreement so far."""
         with self._lock:
-            if (belief := self._believed(retrieved)) is not None:
-                return belief.trust()
-        return Trust(self._known.hits / self._known.asked)
+            return self._believed(retrieved).trust()
 
-    def _believed(self, retrieved: Retrieved) -> Belief | None:
-        """What agreement has taught; None where there is no re-ranker, whose certainty teaches."""
-        stated = retrieved.near_share
-        if stated is None:
-            return None
-        if self._belief is None or self._belief.stated != stated:  # another re-ranker is in use
-            self._belief = Belief(stated=stated, model=self._known)
+    def _believed(self, retrieved: Retrieved) -> Belief:
+        """What agreement has taught of the model and of the photos as they are ranked now."""
+        ranked = (retrieved.stated, retrieved.expected)
+        if self._belief is None or (self._belief.stated, self._belief.expected) != ranked:
+            self._belief = Belief(
+                stated=retrieved.stated, expected=retrieved.expected, model=self._known
+            )
         return self._belief
 
     @property
@@ -208,13 +206,12 @@ class Reasoner:
         """Learn from what came of a photo: trust from agreement, rest from failures."""
         with self._lock:
             self._rest(reasoned, errors)
-            best = retrieved.candidates[0] if retrieved.candidates else None
             guess = next((one for one in reasoned.proposals if not one.saw_neighbors), None)
-            if best is None or guess is None or retrieved.reason is not None:
+            if guess is None or not retrieved.standings:
                 return
-            if (belief := self._believed(retrieved)) is not None:
-                agreed = guess.coordinate.distance_km(best.coordinate) <= NEAR_KM
-                belief.hear(best.within[int(NEAR_KM)], agreed=agreed)
+            best = retrieved.standings[0]
+            agreed = guess.coordinate.distance_km(best.coordinate) <= NEAR_KM
+            self._believed(retrieved).hear(best.probability, agreed=agreed)
 
     def _rest(self, reasoned: Reasoned, errors: Sequence[LmmError]) -> None:
         """Leave a model alone that refuses every request, or that has not replied for long."""

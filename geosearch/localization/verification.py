@@ -21,11 +21,8 @@ import numpy as np
 
 from geosearch.errors import InvalidInput
 from geosearch.geo import Coordinate
-from geosearch.localization.trust import CHANCE, Reach, Trust
+from geosearch.localization.trust import CHANCE, NEAR_KM, Reach, Trust
 from geosearch.records import LmmState, Step
-
-NEAR_KM = 25.0
-"""Two proposals so near to each other are for one place: a city."""
 
 SWAYED = 0.1
 """What a vote counts that only repeats a place which the adviser was shown. Whole votes would let
@@ -139,7 +136,6 @@ def verify(
         Verdicts, most probable first; equal ones in the order given, standings first.
     """
     believed = trust if trust is not None else Trust()
-    rate = believed.rate
     places = [
         _Place(standing.coordinate, probability, at)
         for at, (standing, probability) in enumerate(
@@ -159,7 +155,7 @@ def verify(
     weights = []
     for place in places:
         prior = max(place.before, elsewhere * CHANCE if place.votes else 0.0)
-        weights.append(prior * _likelihood_ratio(place, all_weight, rate))
+        weights.append(prior * _likelihood_ratio(place, all_weight, believed.rate))
     scale = sum(weights) + elsewhere
     verdicts = [
         place.verdict(weight / scale if scale > 0.0 else 0.0)

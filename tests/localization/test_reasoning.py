@@ -19,7 +19,6 @@ from geosearch.lmm.fakes import MemoryLedger, ScriptedClient
 from geosearch.localization.candidates import Neighbor
 from geosearch.localization.locator import Retrieved
 from geosearch.localization.reasoning import REST_S, Reasoner, ReasoningSettings
-from geosearch.localization.trust import PRIOR, Trust
 from geosearch.records import Candidate, LmmState, PhotoFact, Step, Tally
 
 MakeJpeg = Callable[..., bytes]
@@ -150,14 +149,12 @@ def test_a_model_that_refuses_the_key_rests_at_once_and_says_why(
     assert second.models == ("eye",)
 
 
-def test_trust_is_learned_from_agreement_where_a_re_ranker_says_how_sure_it_is(
-    make: Make, make_jpeg: MakeJpeg
+@pytest.mark.parametrize("near_share", [None, 0.4])
+def test_trust_is_learned_from_agreement_with_a_re_ranker_and_without(
+    make: Make, make_jpeg: MakeJpeg, near_share: float | None
 ) -> None:
     reasoner, _, _ = make(lambda *_: GOOD)
-    without = retrieved()
-    reasoner.begin(make_jpeg(1), without).result()
-    assert reasoner.trust(without) == Trust(PRIOR.hits / PRIOR.asked)
-    sure = retrieved(near=0.9, near_share=0.4)
+    sure = retrieved(near=0.9, near_share=near_share)
     before = reasoner.trust(sure)
     reasoner.begin(make_jpeg(2), sure).result()
     after = reasoner.trust(sure)

@@ -7,10 +7,12 @@ import pytest
 
 from geosearch.errors import ConfigError, InvalidInput
 from geosearch.localization.trust import (
+    EVEN,
     PRIOR,
     Belief,
     Reach,
     Trust,
+    rule_evidence,
 )
 from geosearch.records import Tally
 
@@ -37,6 +39,21 @@ def test_agreement_alone_finds_how_often_model_and_photos_are_right(
     assert found.reach is not None
     assert found.reach.share == pytest.approx(share, abs=0.03)
     assert found.rate == pytest.approx(rate, abs=0.08 if share > 0.1 else 0.2)
+
+
+def test_a_share_of_the_support_says_more_the_larger_it_is_and_never_everything() -> None:
+    said = [rule_evidence(share) for share in (0.0, 0.2, 0.5, 0.8, 1.0)]
+    assert said == sorted(said)
+    assert 0.0 < said[0] < 0.001
+    assert said[2] == pytest.approx(0.55, abs=0.01)
+    assert 0.999 < said[-1] < 1.0
+
+
+def test_what_probabilities_assume_and_what_is_expected_of_the_photos_are_two_things() -> None:
+    found = Belief(stated=EVEN, expected=0.2).trust()
+    assert found.reach is not None
+    assert found.reach.stated == EVEN
+    assert found.reach.share == pytest.approx(0.2, abs=0.02)
 
 
 def test_before_anything_is_heard_the_prior_and_the_re_ranker_s_own_share_are_believed() -> None:
