@@ -165,8 +165,8 @@ def rule_evidence(share: float) -> float:
         share: 0 to 1.
     """
     kept = min(max(share, _TINY), 1.0 - _TINY)
-    odds = math.exp(RULE_SHIFT) * (kept / (1.0 - kept)) ** RULE_SLOPE
-    return odds / (1.0 + odds)
+    log_odds = RULE_SHIFT + RULE_SLOPE * math.log(kept / (1.0 - kept))
+    return 1.0 / (1.0 + math.exp(-log_odds))
 
 
 def _ratio(probability: NDArray[np.float64], stated: float) -> NDArray[np.float64]:
