@@ -36,12 +36,13 @@ from geosearch.lmm.asker import Asker
 from geosearch.lmm.config import Deployment, LmmConfig
 from geosearch.lmm.fakes import MemoryLedger, ScriptedClient
 from geosearch.localization.candidates import Neighbor
-from geosearch.localization.locator import Locator, MoreSources, Retrieved
+from geosearch.localization.locator import Locator, MoreSources
 from geosearch.localization.questions import TrainingGallery
 from geosearch.localization.ranking import GalleryPrior, cell_of
 from geosearch.localization.reasoning import Reasoner
 from geosearch.localization.reranker import Reranker
 from geosearch.localization.reranker_training import train_reranker
+from geosearch.localization.retrieved import Retrieved
 from geosearch.localization.trust import PRIOR
 from geosearch.localization.verification import Proposal, Reasoned
 from geosearch.records import LmmState, Tally

@@ -23,16 +23,12 @@ from geosearch.localization.candidates import DensitySettings, Neighbor
 from geosearch.localization.pool import FUSED, LEARNED, VISUAL, Pointer, Pool, visual_query
 from geosearch.localization.ranking import Prior
 from geosearch.localization.reranker import Reranker
+from geosearch.localization.retrieved import Retrieved
 from geosearch.localization.steps import StepLog, Tell, silent
-from geosearch.localization.trust import EVEN, NEAR_KM, USUAL_REACH, Reach, Trust, rule_evidence
+from geosearch.localization.trust import NEAR_KM, Reach, Trust
 from geosearch.localization.uncertainty import FLOOR_KM, proposal_radii
-from geosearch.localization.verification import (
-    Reasoned,
-    Standing,
-    Verdict,
-    verify,
-)
-from geosearch.records import Candidate, PhotoFact, Prediction, SearchHit, Step
+from geosearch.localization.verification import Reasoned, Verdict, verify
+from geosearch.records import Candidate, PhotoFact, Prediction, SearchHit
 
 COMPLETED = 20
 """Nearest photos of which everything is looked up: those that advisers are shown."""
@@ -101,56 +97,6 @@ class MoreSources:
     prior: Prior | None = None
     complete: Callable[[Sequence[Neighbor]], Sequence[Neighbor]] = list
     learned: NeighborSource | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Retrieved:
-    """What the gallery says of one photo, before any adviser is asked.
-
-    Args:
-        neighbors: photos with a place, most similar first.
-        candidates: places they speak for, best first, apart from each other.
-        steps: how it came to that.
-        reason: why the photos alone support no answer, None where they do.
-        seconds: how long it took.
-        negatives: the photos least similar, farthest first.
-        near_share: part of best candidates that were right to 25 km when the re-ranker was trained;
-            None without one.
-    """
-
-    neighbors: tuple[Neighbor, ...]
-    candidates: tuple[Candidate, ...]
-    steps: tuple[Step, ...]
-    reason: str | None
-    seconds: float
-    negatives: tuple[Neighbor, ...] = ()
-    near_share: float | None = None
-
-    @property
-    def standings(self) -> tuple[Standing, ...]:
-        """Its candidates as verification takes them: probabilities, else what their support says.
-
-        Also where they are too scattered to answer alone: with somebody else they may do.
-        """
-        return tuple(Standing(one.coordinate, self._probability(one)) for one in self.candidates)
-
-    def _probability(self, candidate: Candidate) -> float:
-        if (measured := candidate.within.get(int(NEAR_KM))) is not None:
-            return measured
-        # Shares are sums of weights, and all of them may sum to a little more than 1.
-        share = min(1.0, candidate.share)
-        return rule_evidence(share) if self.near_share is None else share
-
-    @property
-    def stated(self) -> float:
-        """The share of right answers that the probabilities of `standings` assume."""
-        has_measured = any(int(NEAR_KM) in one.within for one in self.candidates)
-        return self.near_share if has_measured and self.near_share is not None else EVEN
-
-    @property
-    def expected(self) -> float:
-        """The share of right answers to be expected before anything is learned."""
-        return USUAL_REACH if self.near_share is None else self.near_share
 
 
 class Locator:

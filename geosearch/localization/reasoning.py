@@ -28,7 +28,7 @@ from geosearch.lmm.pictures import DEFAULT_EDGE, prepare_picture
 from geosearch.lmm.prompts import Sighting, augmented_prompt, zero_shot_prompt
 from geosearch.localization import lmm_wording
 from geosearch.localization.candidates import Neighbor
-from geosearch.localization.locator import Retrieved
+from geosearch.localization.retrieved import Retrieved
 from geosearch.localization.search_area import SearchArea
 from geosearch.localization.trust import NEAR_KM, PRIOR, Belief, Trust
 from geosearch.localization.verification import Proposal, Reasoned

@@ -12,10 +12,9 @@ from geosearch.errors import ConfigError, InvalidInput
 from geosearch.geo import Coordinate
 from geosearch.localization.background import background_score
 from geosearch.localization.candidates import Neighbor
-from geosearch.localization.locator import Locator, LocatorSettings, MoreSources, Retrieved
-from geosearch.localization.trust import EVEN, USUAL_REACH, rule_evidence
+from geosearch.localization.locator import Locator, LocatorSettings, MoreSources
 from geosearch.localization.verification import Proposal, Reasoned
-from geosearch.records import Candidate, PhotoFact, Step
+from geosearch.records import PhotoFact, Step
 
 LUND, PARIS, SUVA = Coordinate(55.705, 13.193), Coordinate(48.857, 2.352), Coordinate(-18.1, 178.4)
 QUERY = np.ones(3, dtype=np.float32)
@@ -276,19 +275,6 @@ def test_a_share_that_sums_to_a_little_more_than_all_is_still_weighed_with_an_ad
     best = locator.decide(replace(found, candidates=(over,)), image="q.jpg", reasoned=reasoned).best
     assert best is not None
     assert best.within[25] == pytest.approx(1.0, abs=1e-4)
-
-
-def test_without_measured_probabilities_the_support_says_how_sure_the_photos_are():
-    spread = Candidate(LUND, 0.6, "Lund", {50: 1.0, 90: 9.0}, ())
-    by_rule = Retrieved((), (spread,), (), None, 0.1)
-    assert by_rule.standings[0].probability == rule_evidence(0.6)
-    assert (by_rule.stated, by_rule.expected) == (EVEN, USUAL_REACH)
-    ranked = replace(by_rule, near_share=0.45)  # a re-ranker that could not be calibrated
-    assert ranked.standings[0].probability == 0.6
-    assert (ranked.stated, ranked.expected) == (EVEN, 0.45)
-    measured = replace(ranked, candidates=(replace(spread, within={25: 0.2}),))
-    assert measured.standings[0].probability == 0.2
-    assert (measured.stated, measured.expected) == (0.45, 0.45)
 
 
 def test_places_too_scattered_to_answer_alone_win_with_an_adviser_who_names_one_of_them():

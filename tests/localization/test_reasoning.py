@@ -17,8 +17,8 @@ from geosearch.lmm.calls import Call
 from geosearch.lmm.config import Deployment, LmmConfig
 from geosearch.lmm.fakes import MemoryLedger, ScriptedClient
 from geosearch.localization.candidates import Neighbor
-from geosearch.localization.locator import Retrieved
 from geosearch.localization.reasoning import REST_S, Reasoner, ReasoningSettings
+from geosearch.localization.retrieved import Retrieved
 from geosearch.records import Candidate, LmmState, PhotoFact, Step, Tally
 
 MakeJpeg = Callable[..., bytes]
