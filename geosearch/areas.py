@@ -9,7 +9,7 @@ closed: their edge belongs to them. Rings are worked out in `rings.py`, GeoJSON 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeAlias
@@ -227,6 +227,23 @@ def areas_from_geojson(document: object) -> tuple[Polygon, ...]:
         InvalidArea: anything else is in it, it holds no polygon, or a polygon cannot be used.
     """
     return tuple(Polygon(exterior, tuple(holes)) for exterior, *holes in rings_in(document))
+
+
+def polygons_to_geojson(polygons: Iterable[Polygon]) -> dict[str, object]:
+    """A MultiPolygon that `areas_from_geojson` reads back: the rings as they were given, uncut."""
+    return {
+        "type": "MultiPolygon",
+        "coordinates": [
+            [_closed_positions(ring) for ring in (polygon.exterior, *polygon.holes)]
+            for polygon in polygons
+        ],
+    }
+
+
+def _closed_positions(ring: tuple[Coordinate, ...]) -> list[list[float]]:
+    """A ring as GeoJSON's [lon, lat], the first repeated at the end."""
+    closed = ring if ring[0] == ring[-1] else (*ring, ring[0])
+    return [[place.lon, place.lat] for place in closed]
 
 
 def to_geojson(area: Area) -> dict[str, object]:

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from geosearch.areas import BoundingBox, Circle, Polygon, areas_from_geojson
+from geosearch.areas import (
+    BoundingBox,
+    Circle,
+    Polygon,
+    areas_from_geojson,
+    polygons_to_geojson,
+)
 from geosearch.errors import ConfigError, InvalidArea, InvalidInput
 from geosearch.geo import Coordinate
 from geosearch.store.filters import (
+    And,
     Author,
     Country,
     Dataset,
     Filter,
+    Or,
     TimeSpan,
     Within,
     all_of,
@@ -100,6 +108,61 @@ class Criteria:
         if isinstance(given.get("bbox"), list):
             given["bbox"] = tuple(given["bbox"])
         return cls(**given)
+
+    @classmethod
+    def from_filter(cls, where: Filter | None) -> Criteria:
+        """Those that demand the same, so that a filter can be written as a document.
+
+        Raises:
+            ConfigError: they cannot demand it, as Not, Or of other things than polygons, and two
+                circles.
+        """
+        given: dict[str, Any] = {}
+        for part in _demands(where):
+            said = _words_for(part)
+            if not said or said.keys() & given.keys():
+                raise ConfigError(
+                    f"where: {'one more ' if said else ''}{type(part).__name__} cannot be sent; a "
+                    "server takes a circle, a box, polygons, a country, a time span, a data set "
+                    "and an author, each once and all together; ask for those, or run this where "
+                    "the collection is"
+                )
+            given |= said
+        return cls(**given)
+
+
+def _demands(where: Filter | None) -> Iterator[Filter]:
+    """What must all be true for a filter to match."""
+    if isinstance(where, And):
+        for part in where.parts:
+            yield from _demands(part)
+    elif where is not None:
+        yield where
+
+
+def _words_for(part: Filter) -> dict[str, Any]:
+    """A filter as fields of `Criteria`; empty where they have no words for it."""
+    match part:
+        case Within(Circle(center, radius_km)):
+            return {"near": center, "radius_km": radius_km}
+        case Within(BoundingBox(west, south, east, north)):
+            return {"bbox": (west, south, east, north)}
+        case Within(Polygon() as polygon):
+            return {"within": polygons_to_geojson([polygon])}
+        case Or(parts):
+            areas = [one.area for one in parts if isinstance(one, Within)]
+            polygons = [area for area in areas if isinstance(area, Polygon)]
+            return {"within": polygons_to_geojson(polygons)} if len(polygons) == len(parts) else {}
+        case Country(code):
+            return {"country": code}
+        case TimeSpan(since, until):
+            ends = {"since": since, "until": until}
+            return {name: moment for name, moment in ends.items() if moment is not None}
+        case Dataset(name):
+            return {"dataset": name}
+        case Author(name):
+            return {"author": name}
+    return {}
 
 
 def read_areas(area: PathLike | dict[str, Any]) -> tuple[Polygon, ...]:

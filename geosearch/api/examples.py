@@ -115,6 +115,10 @@ ANSWERS: dict[tuple[str, str], Any] = {
 
 BODIES: dict[tuple[str, str], Any] = {
     ("post", "/v1/search"): {"query": '{"near": [55.7, 13.2], "radius_km": 30, "limit": 20}'},
+    ("post", "/v1/locate"): {
+        "where": '{"bbox": [5.0, 54.0, 32.0, 72.0], "since": "2019-01-01", "until": "2024-12-31"}',
+        "no_lmm": True,
+    },
     ("patch", "/v1/photos/{photo_id}"): {"lat": 55.7, "lon": 13.2, "label_source": "manual"},
     ("post", "/v1/photos"): {
         "dataset": "trip",

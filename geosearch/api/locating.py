@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 from collections.abc import AsyncIterator, Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeAlias, TypedDict
 
@@ -25,6 +26,7 @@ from geosearch.api.answers import (
     step_document,
 )
 from geosearch.api.bodies import NO_NUL, ONE_LINE
+from geosearch.api.filters import MOST_CHARACTERS, read_area_criteria
 from geosearch.api.jobs import accepted
 from geosearch.api.names import safe_name
 from geosearch.api.pictures import JPEG, picture
@@ -33,10 +35,12 @@ from geosearch.api.shared import KeptAnswer, Shared, SharedState
 from geosearch.api.uploads import GONE
 from geosearch.catalogue.jobs import Job
 from geosearch.client.reasoning import LmmWishes
+from geosearch.criteria import Criteria
 from geosearch.errors import ConfigError, GeosearchError, UnreadableImage
 from geosearch.lmm.prompts import MAX_HINT
 from geosearch.records import Step
 from geosearch.results import LocatedPhoto
+from geosearch.store.filters import Filter
 
 _Said: TypeAlias = Step | LocatedPhoto | Exception
 
@@ -56,6 +60,24 @@ class Wishes(TypedDict):
     hint: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """Which photos of the collection count: as a filter, and as JSON that `Criteria.of` reads."""
+
+    where: Filter | None
+    document: Document
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A photo to be located at once, and how."""
+
+    data: bytes
+    name: str
+    wishes: Wishes
+    where: Filter | None
+
+
 @router.post("/v1/locate", responses={202: {"description": "A job."}})
 async def locate(
     request: Request,
@@ -69,8 +91,19 @@ async def locate(
         str | None,
         Form(max_length=MAX_HINT, pattern=NO_NUL, description="What is known, for the model."),
     ] = None,
+    where: Annotated[
+        str,
+        Form(
+            max_length=MOST_CHARACTERS,
+            description="Which photos are compared with, as JSON with the filters of a "
+            "SearchQuery: `near` with `radius_km`, `bbox`, `within`, `country`, `since`, `until`, "
+            "`dataset`, `author`; a model is told the area.",
+        ),
+    ] = "{}",
 ) -> Response:
     """Say where a photo was taken; many photos become a job: 202, its address in Location.
+
+    With `where` only photos of the collection that match are compared with.
 
     Server-sent events for one photo if `Accept` is text/event-stream.
 
@@ -79,22 +112,26 @@ async def locate(
     if len(image) > MOST_FILES:
         raise HTTPException(413, f"{len(image)} photos at once; send at most {MOST_FILES}")
     wishes: Wishes = {"model": model or None, "no_lmm": no_lmm, "hint": hint or None}
+    compared = await run_in_threadpool(_compared, where)
     await run_in_threadpool(_check, shared, wishes)
     named = [(safe_name(one.filename), await one.read()) for one in image]
     if len(named) > 1:
-        return accepted(await run_in_threadpool(shared.jobs.submit, "locate", named, wishes))
+        options = {**wishes, "where": compared.document}
+        return accepted(await run_in_threadpool(shared.jobs.submit, "locate", named, options))
     [(name, data)] = named
+    asked = _Asked(data, name, wishes, compared.where)
     if EVENTS in request.headers.get("accept", ""):
         await shared.locating.take()  # before the answer begins, so that it can still be refused
-        return StreamingResponse(
-            _events(shared, data, _working(shared, data, name, wishes)), media_type=EVENTS
-        )
+        return StreamingResponse(_events(shared, data, _working(shared, asked)), media_type=EVENTS)
     async with shared.locating.turn():
-        return await run_in_threadpool(_answer, request, shared, data, name, wishes)
+        return await run_in_threadpool(_answer, request, shared, asked)
 
 
 def locate_job(shared: Shared, job: Job, files: Sequence[Path]) -> Generator[Sequence[Document]]:
     """Locate the photos of a job that are left, one by one."""
+    wishes = dict(job.options)
+    # Jobs of servers that did not know filters yet have none.
+    where = Criteria.of(wishes.pop("where", {})).filter()
     for name, file in zip(job.names[len(job.names) - len(files) :], files, strict=True):
         try:
             data = file.read_bytes()
@@ -102,7 +139,7 @@ def locate_job(shared: Shared, job: Job, files: Sequence[Path]) -> Generator[Seq
             yield [{"image": name, "reason": GONE}]
             continue
         with shared.locating.patient_turn():
-            located = shared.geosearch.locate_bytes(data, name=name, **job.options)
+            located = shared.geosearch.locate_bytes(data, name=name, where=where, **wishes)
             prediction = public_prediction(located)
         yield [dict(exports.prediction_to_dict(prediction))]
 
@@ -122,6 +159,12 @@ def located_image(shared: SharedState, name: str) -> Response:
     return Response(kept.picture, media_type="image/jpeg")
 
 
+def _compared(where: str) -> _Compared:
+    """Polygons may have very many corners: not a thing for the event loop."""
+    criteria = read_area_criteria(where, name="where")
+    return _Compared(criteria.filter(), criteria.document())
+
+
 def _check(shared: Shared, wishes: Wishes) -> None:
     """Make sure that the model can be asked; where lmm.yaml lies is nobody's business."""
     try:
@@ -130,9 +173,12 @@ def _check(shared: Shared, wishes: Wishes) -> None:
         raise HTTPException(422, public_words(str(error))) from error
 
 
-def _answer(request: Request, shared: Shared, data: bytes, name: str, wishes: Wishes) -> Response:
-    prediction = public_prediction(shared.geosearch.locate_bytes(data, name=name, **wishes))
-    return prediction_answer(request, prediction, {"id": _keep(shared, prediction, data)})
+def _answer(request: Request, shared: Shared, asked: _Asked) -> Response:
+    located = shared.geosearch.locate_bytes(
+        asked.data, name=asked.name, where=asked.where, **asked.wishes
+    )
+    prediction = public_prediction(located)
+    return prediction_answer(request, prediction, {"id": _keep(shared, prediction, asked.data)})
 
 
 def _kept(shared: Shared, name: str) -> KeptAnswer:
@@ -150,7 +196,7 @@ def _keep(shared: Shared, prediction: LocatedPhoto, data: bytes) -> str:
     return shared.keep(KeptAnswer(prediction, small, hashlib.sha256(data).hexdigest()))
 
 
-def _working(shared: Shared, data: bytes, name: str, wishes: Wishes) -> asyncio.Queue[_Said]:
+def _working(shared: Shared, asked: _Asked) -> asyncio.Queue[_Said]:
     """Begin to locate in a thread; what it says, each step as it is done, the answer last.
 
     The turn that it holds ends with it, whether or not anybody still listens.
@@ -163,7 +209,11 @@ def _working(shared: Shared, data: bytes, name: str, wishes: Wishes) -> asyncio.
 
     def work() -> None:
         try:
-            say(shared.geosearch.locate_bytes(data, name=name, on_step=say, **wishes))
+            say(
+                shared.geosearch.locate_bytes(
+                    asked.data, name=asked.name, where=asked.where, on_step=say, **asked.wishes
+                )
+            )
         except Exception as error:  # whoever listens raises it; without a word they would wait on
             say(error)
         finally:

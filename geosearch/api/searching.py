@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from geosearch.api.answers import public_result, search_answer
-from geosearch.api.bodies import NO_NUL, ONE_LINE, strict_json
+from geosearch.api.bodies import NO_NUL
+from geosearch.api.filters import MOST_CHARACTERS, FilterFields, read_field
 from geosearch.api.shared import SEARCH_TURN, SharedState
 from geosearch.errors import InvalidInput
 
@@ -19,26 +20,13 @@ MOST = 10_000
 """Hits that can be paged through; who wants all photos exports the catalogue."""
 
 
-class SearchQuery(BaseModel):
+class SearchQuery(FilterFields):
     """What is asked for, and where, when and among what to look; coordinates are [lat, lon]."""
-
-    model_config = ConfigDict(extra="forbid")
 
     like: str | None = Field(None, max_length=64, description="Id of a photo of the collection.")
     text: str | None = Field(None, max_length=2000, pattern=NO_NUL)
     at: tuple[float, float] | None = None
     weights: dict[str, float] | None = None
-    near: tuple[float, float] | None = None
-    radius_km: float | None = None
-    bbox: tuple[float, float, float, float] | None = Field(
-        None, description="West, south, east, north; west > east crosses ±180."
-    )
-    within: dict[str, Any] | None = Field(None, description="GeoJSON with polygons.")
-    country: str | None = Field(None, max_length=2)
-    since: str | None = Field(None, max_length=40)
-    until: str | None = Field(None, max_length=40)
-    dataset: str | None = Field(None, max_length=500, pattern=ONE_LINE)
-    author: str | None = Field(None, max_length=500, pattern=ONE_LINE)
     diverse: bool = False
     limit: int = Field(20, ge=1, le=1000)
     cursor: str | None = Field(None, max_length=20, pattern=r"^[0-9]+$")
@@ -48,16 +36,13 @@ class SearchQuery(BaseModel):
 def search(
     request: Request,
     shared: SharedState,
-    query: Annotated[str, Form(description="A SearchQuery as JSON.", max_length=1_000_000)] = "{}",
+    query: Annotated[
+        str, Form(description="A SearchQuery as JSON.", max_length=MOST_CHARACTERS)
+    ] = "{}",
     image: Annotated[UploadFile | None, File(description="Find photos like this.")] = None,
 ) -> Response:
     """Find photos by look, words and place; as JSON, GeoJSON, KML or CSV by `Accept`."""
-    try:
-        asked = SearchQuery.model_validate(strict_json(query))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "query"
-        raise InvalidInput(f"{where}: {first['msg']}") from None
+    asked = read_field(SearchQuery, query, name="query")
     start = int(asked.cursor or 0)
     end = start + asked.limit
     if end > MOST:

@@ -148,7 +148,10 @@ class RemoteGeoSearch(Collection):
         are fetched until there are `k` hits.
         """
         if where is not None:
-            _no_filter_objects()
+            raise ConfigError(
+                "where: a search by network takes near, radius_km, bbox, within, country, since, "
+                "until, dataset and author instead"
+            )
         if k < 1:
             raise ConfigError(f"k is {k}; ask for 1 or more photos")
         asked = Criteria(
@@ -196,10 +199,10 @@ class RemoteGeoSearch(Collection):
         How often a model is asked, and for how much, is set on the server.
 
         Raises:
-            ConfigError: `where`, `samples` or `max_cost_usd` is given, or a model cannot be asked.
+            ConfigError: `samples` or `max_cost_usd` is given, `where` is nothing that criteria can
+                say, or a model cannot be asked.
         """
-        if where is not None:
-            _no_filter_objects()
+        narrowed = Criteria.from_filter(where).document()
         if wishes.samples is not None or wishes.max_cost_usd is not None:
             raise ConfigError(
                 "samples and max_cost_usd are settings of the server: GEOSEARCH_LMM_SAMPLES and "
@@ -215,11 +218,16 @@ class RemoteGeoSearch(Collection):
             except UnreadableImage as error:
                 yield _unanswered(source.uri, str(error), start)
                 continue
-            form = {"no_lmm": str(wishes.no_lmm).lower(), "model": wishes.model}
+            form = {
+                "no_lmm": str(wishes.no_lmm).lower(),
+                "model": wishes.model,
+                "hint": wishes.hint,
+                "where": as_json(narrowed) if narrowed else None,
+            }
             answer = self._wire.ask(
                 "POST",
                 "/v1/locate",
-                form=form | {"hint": wishes.hint},
+                form=form,
                 files=[("image", (file_name(source.uri), data))],
                 repeatable=wishes.no_lmm,  # a model that was asked has to be paid
             )
@@ -288,13 +296,6 @@ class RemoteGeoSearch(Collection):
 
     def _elsewhere(self, what: str, command: str) -> NoReturn:
         raise ConfigError(f"{what} is not made by network; run `{command}` on {self._wire.url}")
-
-
-def _no_filter_objects() -> NoReturn:
-    raise ConfigError(
-        "where: filters that were put together in Python stay in Python; search by network takes "
-        "near, radius_km, bbox, within, country, since, until, dataset and author"
-    )
 
 
 def _page(answer: Mapping[str, Any]) -> tuple[SearchResult, str | None]:

@@ -64,7 +64,9 @@ def test_the_examples_of_searches_and_answers_work(
     found = api.post("/v1/search", data=BODIES["post", "/v1/search"]).raise_for_status().json()
     assert set(ANSWERS["post", "/v1/search"]) <= set(found)
     assert set(ANSWERS["post", "/v1/search"]["hits"][0]) <= set(found["hits"][0])
-    located = api.post("/v1/locate", files={"image": ("a.jpg", make_jpeg(1))}).json()
+    body = BODIES["post", "/v1/locate"]
+    located = api.post("/v1/locate", data=body, files={"image": ("a.jpg", make_jpeg(1))}).json()
+    assert 54.0 <= located["lat"] <= 72.0
     assert set(ANSWERS["post", "/v1/locate"]) <= set(located)
     photo = f"/v1/photos/{found['hits'][0]['id']}"
     changed = api.patch(photo, json=BODIES["patch", "/v1/photos/{photo_id}"]).raise_for_status()

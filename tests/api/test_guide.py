@@ -50,9 +50,10 @@ def test_every_curl_line_of_the_guide_is_answered(
             )
             assert ran.returncode == 0, f"{line}\n{ran.stdout}{ran.stderr}"
             answers.append(ran.stdout)
-    assert len(lines) >= 4
-    by_area, by_photo, steps, uploaded = answers[:4]
+    assert len(lines) >= 5
+    by_area, by_photo, steps, narrowed, uploaded = answers[:5]
     assert '"matched":3' in by_area.replace(" ", "")
     assert '"hits"' in by_photo
     assert "event: prediction" in steps
+    assert '"country":"SE"' in narrowed.replace(" ", "")
     assert uploaded.count('"indexed"') == 2

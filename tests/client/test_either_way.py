@@ -5,18 +5,31 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from geosearch import GeoSearch
+from geosearch.areas import BoundingBox, Circle, Polygon
 from geosearch.client.embedded import GeoSearch as Embedded
 from geosearch.client.remote import RemoteGeoSearch
 from geosearch.errors import ConfigError, InvalidArea, InvalidInput, LabelRefused, UnknownPhoto
 from geosearch.geo import Coordinate
 from geosearch.records import LabelSource, PhotoState
+from geosearch.results import LocatedPhoto
 from geosearch.services import Services
+from geosearch.store.filters import (
+    And,
+    Author,
+    Country,
+    Dataset,
+    Filter,
+    TimeSpan,
+    Within,
+    within_any,
+)
 from tests.api.conftest import serving
 
 MakeJpeg = Callable[..., bytes]
@@ -168,6 +181,39 @@ def test_photos_are_located_with_their_evidence(
     assert second.reason
     skipped = list(geo.locate(unknown, no_lmm=True, skip=lambda name: name.endswith("a.jpg")))
     assert [Path(one.image).name for one in skipped] == ["b.jpg"]
+
+
+AROUND_LUND = Polygon(tuple(Coordinate(lat, lon) for lat, lon in [(55, 12), (55, 14), (57, 13)]))
+IN_KENYA = Polygon(tuple(Coordinate(lat, lon) for lat, lon in [(-5, 35), (-5, 41), (4, 38)]))
+
+
+@pytest.mark.parametrize(
+    ("where", "cities"),
+    [
+        (Within(Circle(Coordinate(*LUND), 50.0)), {"lund"}),
+        (Within(BoundingBox(5.0, 50.0, 20.0, 60.0)), {"lund"}),
+        (Within(AROUND_LUND), {"lund"}),
+        (within_any([AROUND_LUND, IN_KENYA]), {"lund", "nairobi"}),
+        (And((Country("se"), Dataset("trip"))), {"lund"}),
+        (TimeSpan(since=datetime(2100, 1, 1, tzinfo=UTC)), set()),
+        (Author("nobody"), set()),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_only_photos_that_match_speak_when_a_photo_is_located(
+    geo: GeoSearch, folder: Path, where: Filter, cities: set[str]
+) -> None:
+    geo.ingest(folder, dataset="trip")
+    [located] = geo.locate(folder / "nairobi-0.jpg", where=where, no_lmm=True)
+    assert spoke(located) == cities
+    assert (located.best is None) == (not cities)
+    assert cities or located.reason
+
+
+def spoke(located: LocatedPhoto) -> set[str]:
+    """The cities of the photos that spoke for an answer or one of its alternatives."""
+    found = [] if located.best is None else [located.best, *located.alternatives]
+    return {Path(e.photo.path).name.split("-")[0] for one in found for e in one.evidence}
 
 
 def test_places_can_be_given_and_photos_deleted(geo: GeoSearch, folder: Path) -> None:

@@ -25,6 +25,7 @@ from geosearch.errors import (
 )
 from geosearch.services import Services
 from geosearch.settings import known_variables
+from geosearch.store.filters import Country, Not
 from tests.api.conftest import serving
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -218,6 +219,14 @@ def test_settings_that_an_error_sends_people_to_exist() -> None:
     named = set(re.findall(r"GEOSEARCH_\w+", str(refused.value)))
     assert named
     assert named <= known_variables()
+
+
+def test_a_filter_that_cannot_be_sent_is_refused_before_anything_is() -> None:
+    with GeoSearch(url="http://127.0.0.1:9") as geo:
+        with pytest.raises(ConfigError, match="Not cannot be sent; a server takes a circle"):
+            list(geo.locate(".", where=Not(Country("SE"))))
+        with pytest.raises(ConfigError, match="where: a search by network takes near"):
+            geo.search(where=Country("SE"))
 
 
 def test_what_only_the_server_can_do_says_so() -> None:
