@@ -261,6 +261,38 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
+class Pairing:
+    """A model and a ranking of photos, whose agreement teaches how often either is right.
+
+    Args:
+        model: its name in lmm.yaml.
+        deployments: LiteLLM's model strings behind that name.
+        ranked_by: what put the photos' places in order: the encoder and the re-ranker or the rule.
+        stated: share of right answers that the ranking's probabilities assume.
+        expected: share of right answers to be expected before anything is observed.
+    """
+
+    model: str
+    deployments: str
+    ranked_by: str
+    stated: float
+    expected: float
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Whether model and photos agreed, once; nothing in it says about which photo.
+
+    Args:
+        probability: that the photos' best place is right, as the ranking stated it.
+        agreed: whether the model's independent answer was within 25 km of that place.
+    """
+
+    probability: float
+    agreed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class IngestError:
     """One photo or row that could not be taken in, and why."""
 

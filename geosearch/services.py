@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from geosearch.catalogue.lmm_ledger import LmmLedger
+    from geosearch.catalogue.lmm_observations import LmmObservations
     from geosearch.encoder.embedder import Embedder
     from geosearch.ingest.parts import Parts, PhotoEncoder
     from geosearch.ingest.pipeline import Pipeline
@@ -256,6 +257,15 @@ class Services(Closing):
         if self.settings.database_url is None:
             self.migrate()
         return LmmLedger(self._engine)
+
+    @cached_property
+    def lmm_observations(self) -> LmmObservations:
+        """What agreement with photos has taught about those models."""
+        from geosearch.catalogue.lmm_observations import LmmObservations
+
+        if self.settings.database_url is None:
+            self.migrate()
+        return LmmObservations(self._engine)
 
     @property
     def pipeline(self) -> Pipeline:

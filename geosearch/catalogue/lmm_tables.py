@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -10,6 +10,8 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Date,
+    Double,
     Identity,
     Index,
     Numeric,
@@ -83,3 +85,29 @@ class LmmAnswerRow(Base):
     prompt_version: Mapped[str] = mapped_column(Text)
     outcome: Mapped[dict[str, Any]] = mapped_column(JSONB)
     created_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+
+
+class LmmObservationRow(Base):
+    """Whether a model agreed with the photos found, once.
+
+    Holds no photo, no place and no hour, so that no photo can be found again by it.
+    """
+
+    __tablename__ = "lmm_observation"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    model: Mapped[str] = mapped_column(Text)
+    deployments: Mapped[str] = mapped_column(Text)
+    ranked_by: Mapped[str] = mapped_column(Text)
+    stated: Mapped[float] = mapped_column(Double)
+    expected: Mapped[float] = mapped_column(Double)
+    probability: Mapped[float] = mapped_column(Double)
+    agreed: Mapped[bool]
+    observed_on: Mapped[date] = mapped_column(Date, server_default=func.current_date())
+
+    __table_args__ = (
+        CheckConstraint("probability >= 0 AND probability <= 1", name="is_probability"),
+        CheckConstraint("stated > 0 AND stated < 1", name="stated_is_share"),
+        CheckConstraint("expected > 0 AND expected < 1", name="expected_is_share"),
+        Index("ix_lmm_observation_model", "model", "deployments", "id"),
+    )

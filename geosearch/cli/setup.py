@@ -1,4 +1,4 @@
-"""`geosearch init`, `geosearch migrate`, `geosearch config` and `geosearch config check`."""
+"""`geosearch init`, `geosearch migrate`, and `geosearch config` with `check` and `trust`."""
 
 from __future__ import annotations
 
@@ -113,6 +113,40 @@ def check(live: bool, as_json: bool) -> int:
     elif unused:
         note(f"keys without a meaning here: {', '.join(unused)}")
     return 1 if any(one.error is not None for one in found) else 0
+
+
+@config.command()
+@click.option("--reset", is_flag=True, help="Forget it; the next photo begins anew.")
+@click.option("--model", metavar="NAME", help="With --reset: of this model only.")
+@json_option
+def trust(reset: bool, model: str | None, as_json: bool) -> int:
+    """Show how far each model is believed, learned from its agreement with your photos.
+
+    Of how many photos it is right within 25 km, and of how many the photos found are.
+    """
+    if model is not None and not reset:
+        raise click.UsageError("--model goes with --reset; without both, all models are shown")
+    from geosearch.client.model_trust import forget_model_trust, model_trust
+    from geosearch.services import Services
+    from geosearch.settings import load_settings
+
+    with Services(load_settings()) as services:
+        forgotten = forget_model_trust(services, model) if reset else 0
+        found = model_trust(services)
+    if as_json:
+        write_json({"trust": [asdict(one) for one in found], "forgotten": forgotten})
+        return 0
+    if reset:
+        click.echo(f"{forgotten} observations are forgotten")
+    elif not found:
+        click.echo("nothing is learned yet; see docs/lmm.md")
+    for one in found:
+        click.echo(f"{one.model} ({one.deployments}), photos by {one.ranked_by}:")
+        click.echo(
+            f"  right for {one.rate:.0%} of photos, the photos for {one.reach:.0%}; agreed on "
+            f"{one.agreed} of {one.observations}, {one.first} to {one.last}"
+        )
+    return 0
 
 
 def _show(one: ModelCheck) -> None:

@@ -13,6 +13,7 @@ from geosearch.localization.search_area import SearchArea, search_area
 from geosearch.localization.trust import PRIOR
 from geosearch.records import Tally
 from geosearch.services import NO_LMM, Services
+from geosearch.settings import Settings
 from geosearch.store.filters import Filter
 
 KNOWN = 1000.0
@@ -63,8 +64,8 @@ class LmmWishes:
 class Reasoners:
     """Advisers over the models of one installation, each made when first asked for.
 
-    Safe for threads. Those without a limit of cost of their own are kept and share what they have
-    learned, one for each model and number of samples.
+    Safe for threads. Those without a limit of cost of their own are kept, one for each model and
+    number of samples; all share what the catalogue has of their agreement with photos.
     """
 
     def __init__(self, services: Services) -> None:
@@ -123,11 +124,11 @@ class Reasoners:
             services.lmm_ledger,
             limits=Limits(run_usd=max_cost_usd, month_usd=settings.lmm_monthly_budget_usd),
         )
-        known = settings.lmm_accuracy
         return Reasoner(
             asker,
             name,
-            known=PRIOR if known is None else Tally(known * KNOWN, KNOWN),
+            known=known_of(settings),
+            observations=services.lmm_observations,
             settings=ReasoningSettings(
                 samples=samples,
                 positives=tuple(int(part) for part in settings.lmm_positives.split(",") if part),
@@ -141,6 +142,12 @@ class Reasoners:
     def _country_of(self, coordinate: Coordinate) -> str | None:
         place = self._services.gazetteer.lookup([coordinate])[0]
         return None if place is None else place.country
+
+
+def known_of(settings: Settings) -> Tally:
+    """What is known of a model's answers before anything is learned."""
+    accuracy = settings.lmm_accuracy
+    return PRIOR if accuracy is None else Tally(accuracy * KNOWN, KNOWN)
 
 
 def conditions(services: Services, wishes: LmmWishes) -> dict[str, Any]:

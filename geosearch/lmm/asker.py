@@ -128,6 +128,10 @@ class Asker:
             self._attempts.refuse_unpriced(deployment)
         return group[0].name
 
+    def deployments(self, model: str) -> str:
+        """LiteLLM's model strings behind a name, in words that are the same for the same models."""
+        return ", ".join(sorted({one.model for one in self._config.group(model)}))
+
     def ask(
         self, question: Question, model: str, *, sample: int = 0, deadline: float | None = None
     ) -> Advice:

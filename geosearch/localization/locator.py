@@ -141,6 +141,8 @@ class Locator:
             )
         self._reranker = reranker
         self._sources = sources if sources is not None else MoreSources()
+        by = "the rule" if reranker is None else f"the re-ranker {reranker.fingerprint()}"
+        self._ranked_by = f"{by} on {encoder}"
         self._clock = clock
 
     def locate(self, query: NDArray[np.float32], *, image: str) -> Prediction:
@@ -204,6 +206,8 @@ class Locator:
             seconds=log.seconds(),
             negatives=tuple(shortlist.photos_with_facts(farthest, known)),
             near_share=None if self._reranker is None else self._reranker.near_share,
+            is_calibrated=self.is_calibrated,
+            ranked_by=self._ranked_by,
         )
 
     @property

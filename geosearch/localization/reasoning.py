@@ -28,11 +28,13 @@ from geosearch.lmm.pictures import DEFAULT_EDGE, prepare_picture
 from geosearch.lmm.prompts import Sighting, augmented_prompt, zero_shot_prompt
 from geosearch.localization import lmm_wording
 from geosearch.localization.candidates import Neighbor
+from geosearch.localization.learning import Learned, Observations, ProcessObservations
 from geosearch.localization.retrieved import Retrieved
 from geosearch.localization.search_area import SearchArea
-from geosearch.localization.trust import NEAR_KM, PRIOR, Belief, Trust
+from geosearch.localization.steps import Tell, silent
+from geosearch.localization.trust import NEAR_KM, PRIOR, Trust
 from geosearch.localization.verification import Proposal, Reasoned
-from geosearch.records import LmmState, Step, Tally
+from geosearch.records import LmmState, Observation, Pairing, Step, Tally
 
 ZERO_SHOT = "zero-shot"
 REST_S = 60.0
@@ -96,6 +98,7 @@ class Reasoner:
         model: the model's name in lmm.yaml.
         settings: how it is asked.
         known: what is known of its answers; more is learned from agreement with the photos.
+        observations: where that agreement is kept; for this process alone unless given.
         clock: seconds, monotonic; the same as the asker's.
 
     Raises:
@@ -110,6 +113,7 @@ class Reasoner:
         *,
         settings: ReasoningSettings | None = None,
         known: Tally = PRIOR,
+        observations: Observations | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._asker, self._clock = asker, clock
@@ -117,25 +121,30 @@ class Reasoner:
         self.settings = settings if settings is not None else ReasoningSettings()
         self._pool = ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="lmm")
         self._lock = threading.Lock()
-        self._known = known
-        self._belief: Belief | None = None
+        self._learned = Learned(
+            ProcessObservations() if observations is None else observations, known=known
+        )
         self._failures = 0
         self._rests_until = float("-inf")
         self._why_resting = ""
 
     def trust(self, retrieved: Retrieved) -> Trust:
-        """How far model and photos are believed, by labelled photos and by agreement so far."""
-        with self._lock:
-            return self._believed(retrieved).trust()
+        """How far model and photos are believed, by labelled photos and by agreement so far.
 
-    def _believed(self, retrieved: Retrieved) -> Belief:
-        """What agreement has taught of the model and of the photos as they are ranked now."""
-        ranked = (retrieved.stated, retrieved.expected)
-        if self._belief is None or (self._belief.stated, self._belief.expected) != ranked:
-            self._belief = Belief(
-                stated=retrieved.stated, expected=retrieved.expected, model=self._known
-            )
-        return self._belief
+        Raises:
+            CatalogueError: what was observed cannot be read.
+        """
+        return self._learned.trust(self._pairing(retrieved))
+
+    def _pairing(self, retrieved: Retrieved) -> Pairing:
+        """Whose agreement teaches: this model's and that of the photos as they are ranked now."""
+        return Pairing(
+            self.model,
+            self._asker.deployments(self.model),
+            retrieved.ranked_by,
+            retrieved.stated,
+            retrieved.expected,
+        )
 
     @property
     def photos_ahead(self) -> int:
@@ -202,16 +211,36 @@ class Reasoner:
             asked.append((f"with {count} photos found", prompt, True))
         return asked
 
-    def learn(self, retrieved: Retrieved, reasoned: Reasoned, errors: Sequence[LmmError]) -> None:
-        """Learn from what came of a photo: trust from agreement, rest from failures."""
+    def learn(
+        self,
+        retrieved: Retrieved,
+        reasoned: Reasoned,
+        errors: Sequence[LmmError],
+        *,
+        independent: Sequence[Advice] = (),
+    ) -> None:
+        """Learn from what came of a photo: trust from agreement, rest from failures.
+
+        Args:
+            retrieved: what the photos said.
+            reasoned: what the model said.
+            errors: what kept it from saying more.
+            independent: what came of the question that told of no photos.
+        """
         with self._lock:
             self._rest(reasoned, errors)
-            guess = next((one for one in reasoned.proposals if not one.saw_neighbors), None)
-            if guess is None or not retrieved.standings:
-                return
-            best = retrieved.standings[0]
-            agreed = guess.coordinate.distance_km(best.coordinate) <= NEAR_KM
-            self._believed(retrieved).hear(best.probability, agreed=agreed)
+        guess = next((one for one in reasoned.proposals if not one.saw_neighbors), None)
+        if guess is None or not retrieved.standings:
+            return
+        if any(advice.model != self.model for advice in independent):
+            return  # what a fallback says teaches nothing of the model
+        best = retrieved.standings[0]
+        agreed = guess.coordinate.distance_km(best.coordinate) <= NEAR_KM
+        self._learned.observe(
+            self._pairing(retrieved),
+            Observation(best.probability, agreed),
+            is_repeated=bool(independent) and all(advice.is_cached for advice in independent),
+        )
 
     def _rest(self, reasoned: Reasoned, errors: Sequence[LmmError]) -> None:
         """Leave a model alone that refuses every request, or that has not replied for long."""
@@ -256,24 +285,25 @@ class Reasoning:
         """No question is put, for this reason."""
         self._given_up = why
 
-    def result(self, on_step: Callable[[Step], None] | None = None) -> Reasoned:
+    def result(self, tell: Tell = silent) -> Reasoned:
         """Wait for the answers.
 
         Args:
-            on_step: called with each step once it is done, in this thread.
+            tell: told each step once it is done, in this thread.
 
         Raises:
             ConfigError: lmm.yaml is wrong in a way that shows in a call only.
-            CatalogueError: costs and answers cannot be recorded.
+            CatalogueError: costs, answers and observations cannot be recorded.
         """
-        tell = on_step if on_step is not None else _silent
         proposals: list[Proposal] = []
         steps: list[Step] = []
         models: dict[str, None] = {}
         advices: list[Advice] = []
         errors: list[LmmError] = []
+        independent: list[Advice] = []
         for asked in self._asked:
             heard, failed = _outcomes(asked)
+            independent += () if asked.saw_neighbors else heard
             advices += heard
             errors += failed
             models |= dict.fromkeys(map(_model_words, heard))
@@ -292,7 +322,7 @@ class Reasoning:
             cost_usd=sum(advice.cost_usd or 0.0 for advice in advices),
             state=state,
         )
-        self._reasoner.learn(self._retrieved, reasoned, errors)
+        self._reasoner.learn(self._retrieved, reasoned, errors, independent=independent)
         return reasoned
 
     def _proposals(
@@ -367,7 +397,3 @@ def _sighting(neighbor: Neighbor) -> Sighting:
     coordinate = neighbor.photo.coordinate
     assert coordinate is not None  # the callers leave out photos without a place
     return Sighting(coordinate, neighbor.photo.place, neighbor.score)
-
-
-def _silent(step: Step) -> None:
-    """For who waits for the answer only."""

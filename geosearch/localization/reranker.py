@@ -6,6 +6,7 @@ cannot run code. Trained by `reranker_training.py` on the user's own photos.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 from dataclasses import dataclass
@@ -120,6 +121,13 @@ class Reranker:
         """Before calibration, (n, bands)."""
         standard = standardized(features, self.mean, self.scale)
         return np.asarray(standard @ self.coefficients.T + self.intercepts, dtype=np.float64)
+
+    def fingerprint(self) -> str:
+        """Eight hexadecimal digits of what its probabilities come from: another one, others."""
+        digest = hashlib.sha256(f"{self.encoder} {self.near_share!r}".encode())
+        for name in _ARRAYS:
+            digest.update(np.ascontiguousarray(getattr(self, name), dtype=np.float64).data)
+        return digest.hexdigest()[:8]
 
     def radius_km(self, probabilities: NDArray[np.float64], level: int) -> float | None:
         """The radius that holds `level` percent of truths; None where that was not calibrated.

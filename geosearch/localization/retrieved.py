@@ -23,6 +23,8 @@ class Retrieved:
         negatives: the photos least similar, farthest first.
         near_share: part of best candidates that were right to 25 km when the re-ranker was trained;
             None without one.
+        is_calibrated: whether the candidates' probabilities were measured on held-out photos.
+        ranked_by: what put the candidates in order.
     """
 
     neighbors: tuple[Neighbor, ...]
@@ -32,6 +34,8 @@ class Retrieved:
     seconds: float
     negatives: tuple[Neighbor, ...] = ()
     near_share: float | None = None
+    is_calibrated: bool = False
+    ranked_by: str = ""
 
     @property
     def standings(self) -> tuple[Standing, ...]:
@@ -51,8 +55,7 @@ class Retrieved:
     @property
     def stated(self) -> float:
         """The share of right answers that the probabilities of `standings` assume."""
-        has_measured = any(int(NEAR_KM) in one.within for one in self.candidates)
-        return self.near_share if has_measured and self.near_share is not None else EVEN
+        return self.near_share if self.is_calibrated and self.near_share is not None else EVEN
 
     @property
     def expected(self) -> float:

@@ -143,3 +143,41 @@ def test_people_are_told_when_the_photos_decided_alone(
     assert "no model is named 'gtp'" in err
     code, _, err = run("locate", folder / "lund-0.jpg", "--model", "eye", "--no-lmm")
     assert code == 2
+
+
+def test_what_is_learned_of_models_is_shown_and_reset(run: Run, database_url: str) -> None:
+    from geosearch.catalogue.lmm_observations import LmmObservations
+    from geosearch.catalogue.session import open_engine
+    from geosearch.records import Observation, Pairing
+
+    assert "nothing is learned yet" in run("config", "trust")[1]
+    engine = open_engine(database_url)
+    for model, agreed in (("eye", True), ("eye", True), ("ear", False)):
+        pairing = Pairing(model, f"x/{model}", "the re-ranker 12345678 on lite", 0.3, 0.4)
+        LmmObservations(engine).add(pairing, Observation(0.9, agreed))
+    engine.dispose()
+    code, out, err = run("config", "trust", "--json")
+    assert code == 0, err
+    ear, eye = json.loads(out)["trust"]
+    assert (eye["model"], eye["deployments"], eye["observations"], eye["agreed"]) == (
+        "eye", "x/eye", 2, 2
+    )  # fmt: skip
+    assert eye["ranked_by"] == "the re-ranker 12345678 on lite"
+    assert 0.3 < eye["rate"] < 1.0
+    assert ear["rate"] < 0.3 < eye["reach"]
+    assert "agreed on 2 of 2" in run("config", "trust")[1]
+    code, out, err = run("config", "trust", "--reset", "--model", "eya")
+    assert (code, out) == (2, "")
+    assert "no" in err
+    assert "of these something was: ear, eye" in err
+    out = run("config", "trust", "--reset", "--model", "eye", "--json")[1]
+    assert json.loads(out)["forgotten"] == 2
+    assert [one["model"] for one in json.loads(out)["trust"]] == ["ear"]
+    assert "1 observations are forgotten" in run("config", "trust", "--reset")[1]
+    assert json.loads(run("config", "trust", "--json")[1]) == {"trust": [], "forgotten": 0}
+
+
+def test_one_model_is_named_only_to_forget_it(run: Run) -> None:
+    code, _, err = run("config", "trust", "--model", "eye")
+    assert code == 2
+    assert "--model goes with --reset" in err

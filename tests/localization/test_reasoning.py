@@ -17,6 +17,7 @@ from geosearch.lmm.calls import Call
 from geosearch.lmm.config import Deployment, LmmConfig
 from geosearch.lmm.fakes import MemoryLedger, ScriptedClient
 from geosearch.localization.candidates import Neighbor
+from geosearch.localization.learning import ProcessObservations
 from geosearch.localization.reasoning import REST_S, Reasoner, ReasoningSettings
 from geosearch.localization.retrieved import Retrieved
 from geosearch.records import Candidate, LmmState, PhotoFact, Step, Tally
@@ -44,6 +45,7 @@ def retrieved(count: int = 20, *, near: float = 0.5, near_share: float | None = 
         0.1,
         negatives=(photo(99, -0.5),),
         near_share=near_share,
+        is_calibrated=near_share is not None,
     )
 
 
@@ -162,6 +164,55 @@ def test_trust_is_learned_from_agreement_with_a_re_ranker_and_without(
     assert after.reach is not None
     assert before.reach is not None
     assert after.reach.share > before.reach.share
+
+
+def test_what_is_learned_outlives_the_reasoner_and_a_photo_asked_twice_counts_once(
+    make: Make, make_jpeg: MakeJpeg
+) -> None:
+    kept = ProcessObservations()
+    first, _, _ = make(lambda *_: GOOD, observations=kept)
+    sure = retrieved(near=0.9, near_share=0.4)
+    first.begin(make_jpeg(1), sure).result()
+    learned = first.trust(sure)
+    first.begin(make_jpeg(1), sure).result()
+    assert first.trust(sure) == learned
+    second, _, _ = make(lambda *_: GOOD, observations=kept)
+    assert second.trust(sure) == learned
+    second.begin(make_jpeg(2), sure).result()
+    assert first.trust(sure).rate > learned.rate
+
+
+def test_what_a_fallback_answers_teaches_nothing_of_the_model(make_jpeg: MakeJpeg) -> None:
+    config = LmmConfig(
+        Path("lmm.yaml"),
+        (
+            Deployment("eye", {"model": "x/eye"}, where=""),
+            Deployment("ear", {"model": "x/ear"}, where=""),
+        ),
+        retries=0,
+        fallbacks={"eye": ("ear",)},
+    )
+
+    def reply(deployment: Deployment, _: Call) -> str | Exception:
+        return GOOD if deployment.name == "ear" else LmmUnavailable("down")
+
+    asker = Asker(ScriptedClient(reply), config, MemoryLedger(), sleep=lambda _: None)
+    reasoner = Reasoner(asker, "eye")
+    sure = retrieved(near=0.9, near_share=0.4)
+    before = reasoner.trust(sure)
+    assert reasoner.begin(make_jpeg(1), sure).result().state is LmmState.ANSWERED
+    assert reasoner.trust(sure) == before
+    reasoner.close()
+
+
+def test_a_photo_that_nothing_was_found_for_is_answered_with_what_was_learned(
+    make: Make, make_jpeg: MakeJpeg
+) -> None:
+    reasoner, _, _ = make(lambda *_: GOOD)
+    sure, nothing = retrieved(near=0.9, near_share=0.4), retrieved(0, near_share=0.4)
+    reasoner.begin(make_jpeg(1), sure).result()
+    reasoner.begin(make_jpeg(2), nothing).result()
+    assert reasoner.trust(nothing) == reasoner.trust(sure)
 
 
 def test_an_accuracy_that_is_known_hardly_moves(make: Make, make_jpeg: MakeJpeg) -> None:

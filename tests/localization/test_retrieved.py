@@ -20,6 +20,6 @@ def test_without_measured_probabilities_the_support_says_how_sure_the_photos_are
     ranked = replace(by_rule, near_share=0.45)  # a re-ranker that could not be calibrated
     assert ranked.standings[0].probability == 0.6
     assert (ranked.stated, ranked.expected) == (EVEN, 0.45)
-    measured = replace(ranked, candidates=(replace(spread, within={25: 0.2}),))
+    measured = replace(ranked, candidates=(replace(spread, within={25: 0.2}),), is_calibrated=True)
     assert measured.standings[0].probability == 0.2
     assert (measured.stated, measured.expected) == (0.45, 0.45)
