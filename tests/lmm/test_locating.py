@@ -30,6 +30,7 @@ from support.places import CITIES
 
 from geosearch import exports
 from geosearch.client import GeoSearch
+from geosearch.client.model_trust import model_trust
 from geosearch.errors import ConfigError
 from geosearch.geo import Coordinate
 from geosearch.records import LmmState
@@ -235,6 +236,28 @@ def test_a_wrong_key_is_not_tried_again_with_every_photo(
     assert [one.lmm for one in found] == [LmmState.FAILED] * 12
     assert len(server.seen) < 3 * 12
     assert "not asked again yet" in found[-1].steps[-1].summary
+
+
+def test_what_agreement_teaches_is_there_for_the_next_process_and_each_photo_counts_once(
+    tmp_path: Path, folder: Path, open_with: Open, services: Services
+) -> None:
+    def kept() -> list[tuple[int, int]]:
+        return [(one.observations, one.agreed) for one in services.lmm_observations.counts()]
+
+    with LmmServer(lambda seen: good(SUVA.lat, SUVA.lon, "Suva")) as server:
+        path = server.write_config(tmp_path / "lmm.yaml", "openai")
+        list(open_with(path).locate(sorted(folder.glob("*-0.jpg"))))
+        first = model_trust(services)
+        list(open_with(path).locate(sorted(folder.glob("*-0.jpg"))))
+        assert kept() == [(4, 1)]
+        assert model_trust(services) == first
+        list(open_with(path, lmm_monthly_budget_usd=5.0).locate(folder / "suva-1.jpg"))
+        assert kept() == [(5, 2)]
+    (learned,) = model_trust(services)
+    assert (learned.model, learned.ranked_by) == (
+        "eye", f"the rule on {services.embedder.identity}"
+    )  # fmt: skip
+    assert learned.rate > first[0].rate
 
 
 def test_wishes_without_a_model_and_against_each_other_are_refused(geosearch: GeoSearch) -> None:
