@@ -60,15 +60,25 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 _numbers = itertools.count()
 
 
+@pytest.fixture(scope="session")
+def make_database(postgres: str) -> Callable[[], str]:
+    """Makes a database with tables; gives its URL."""
+
+    def make_database() -> str:
+        name = f"test_{next(_numbers)}"
+        admin = open_engine(postgres)
+        with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE migrated"))
+        admin.dispose()
+        return postgres.replace("/postgres?", f"/{name}?")
+
+    return make_database
+
+
 @pytest.fixture
-def database_url(postgres: str) -> str:
+def database_url(make_database: Callable[[], str]) -> str:
     """A database of its own for one test, with tables."""
-    name = f"test_{next(_numbers)}"
-    admin = open_engine(postgres)
-    with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE migrated"))
-    admin.dispose()
-    return postgres.replace("/postgres?", f"/{name}?")
+    return make_database()
 
 
 @pytest.fixture

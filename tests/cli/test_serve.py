@@ -6,10 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -46,6 +47,7 @@ def served(home: Path, database_url: str) -> Iterator[tuple[subprocess.Popen[str
     environment = os.environ | {
         "GEOSEARCH_HOME": str(home),
         "GEOSEARCH_DATABASE_URL": database_url,
+        "GEOSEARCH_BATCH_SIZE": "32",  # each batch waits for the slow encoder
     }
     process = subprocess.Popen(
         [sys.executable, "-c", SERVE, "serve", "--no-keys", "--port", "0"],
@@ -64,63 +66,84 @@ def served(home: Path, database_url: str) -> Iterator[tuple[subprocess.Popen[str
         process.stderr.close()
 
 
-def test_a_server_that_is_told_to_end_answers_what_it_has_begun(
-    tmp_path: Path, database_url: str, make_jpeg: Callable[..., bytes]
-) -> None:
-    files = [("files", ("a.jpg", make_jpeg(1, gps=(1.0, 1.0))))]
+@dataclass(frozen=True)
+class Ended:
+    """A server that was told to end at work, and what its clients were answered."""
+
+    home: Path
+    database_url: str
+    code: int
+    job: str
+    searched: httpx.Response
+    watched: list[str]
+
+
+@pytest.fixture(scope="module")
+def ended(
+    tmp_path_factory: pytest.TempPathFactory,
+    make_database: Callable[[], str],
+    make_jpeg: Callable[..., bytes],
+) -> Ended:
+    """Told to end with a job of forty photos and a search begun."""
+    home, database_url = tmp_path_factory.mktemp("serve") / "home", make_database()
     many = [("files", (f"{n}.jpg", make_jpeg(n, gps=(1.0, n)))) for n in range(2, 42)]
     with (
-        served(tmp_path / "home", database_url) as (process, url),
+        served(home, database_url) as (process, url),
         httpx.Client(base_url=url, timeout=60, trust_env=False) as client,
+        ThreadPoolExecutor() as threads,
     ):
         job = client.post("/v1/photos", files=many, headers={"Prefer": "respond-async"})
-        watched: list[str] = []
-        answers: list[httpx.Response] = []
 
-        def watch() -> None:
+        def watch() -> list[str]:
             with client.stream("GET", f"{job.headers['location']}/events") as stream:
-                watched.extend(stream.iter_lines())
+                return list(stream.iter_lines())
 
-        def search() -> None:
-            answers.append(client.post("/v1/search", files={"image": files[0][1]}))
-
-        threads = [
-            threading.Thread(target=watch),
-            threading.Thread(target=search),
-        ]
-        for thread in threads:
-            thread.start()
+        watched = threads.submit(watch)
+        searched = threads.submit(client.post, "/v1/search", files={"image": make_jpeg(1)})
         time.sleep(0.3)  # both are with the server, and neither can be done
         process.send_signal(signal.SIGTERM)
-        for thread in threads:
-            thread.join()
-        assert process.wait(60) == 0
-        assert [answer.status_code for answer in answers] == [200]
-        assert not [line for line in watched if line == "event: done"]
-    with (
-        served(tmp_path / "home", database_url) as (_, url),
-        httpx.Client(base_url=url, timeout=120, trust_env=False) as client,
-    ):
-        events = client.get(f"{job.headers['location']}/events").text
-        assert "event: done" in events
-        results = client.get(job.headers["location"]).json()["results"]
-        assert [result["outcome"] for result in results] == ["indexed"] * 40
+        return Ended(
+            home=home,
+            database_url=database_url,
+            searched=searched.result(),
+            watched=watched.result(),
+            code=process.wait(60),
+            job=job.headers["location"],
+        )
 
 
-def test_a_connection_that_says_nothing_is_closed(tmp_path: Path, database_url: str) -> None:
-    with served(tmp_path / "home", database_url) as (_, url):
-        port = int(url.rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as silent:
-            silent.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
-            assert silent.recv(1000) == b""
+@pytest.fixture(scope="module")
+def server(ended: Ended) -> Iterator[tuple[str, str]]:
+    """The address of a server over what an ended one left, and what it says next."""
+    with served(ended.home, ended.database_url) as (process, url):
+        assert process.stderr is not None
+        yield url, process.stderr.readline()
+
+
+def test_a_server_that_is_told_to_end_answers_what_it_has_begun(ended: Ended) -> None:
+    assert ended.code == 0
+    assert ended.searched.status_code == 200
+    assert "event: done" not in ended.watched
+
+
+def test_work_that_a_server_left_is_done_by_the_next(ended: Ended, server: tuple[str, str]) -> None:
+    with httpx.Client(base_url=server[0], timeout=120, trust_env=False) as client:
+        assert "event: done" in client.get(f"{ended.job}/events").text
+        results = client.get(ended.job).json()["results"]
+    assert [result["outcome"] for result in results] == ["indexed"] * 40
+
+
+def test_a_connection_that_says_nothing_is_closed(server: tuple[str, str]) -> None:
+    port = int(server[0].rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as silent:
+        silent.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
+        assert silent.recv(1000) == b""
 
 
 def test_what_a_server_has_loaded_is_not_looked_through_for_garbage(
-    tmp_path: Path, database_url: str
+    server: tuple[str, str],
 ) -> None:
-    with served(tmp_path / "home", database_url) as (process, _):
-        assert process.stderr is not None
-        name, count = process.stderr.readline().split()
+    name, count = server[1].split()
     assert name == "frozen"
     assert int(count) > 10_000
 
