@@ -1,11 +1,12 @@
 # make demo             ingest, search and locate the postcards that the package draws
 # make demo PHOTOS=DIR  the same with your own geotagged photos
 # make test             everything that CI runs
-# make bench            side by side with the peers, into docs/benchmarks.md; hours
-# make bench SCALE=0.02 a trial of it, into no page
+# make bench            side by side with the peers, into docs/benchmarks.md; an hour or more
+# make bench SCALE=1    the same at full size, hours
+# make bench SCALE=0.01 a trial of it, into no page
 PYTHON ?= python3
 PEERS_PYTHON ?= $(PYTHON)
-SCALE ?= 1
+SCALE ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -21,8 +22,8 @@ test: check
 
 # Peers pin packages that GeoSearch has newer, so they get an environment of their own.
 bench: install $(PEERS)/installed
-	PYTHONPATH=benchmarks $(BIN)/python -m peers --peers-python $(PEERS)/bin/python --scale $(SCALE) \
-		$(if $(filter 1,$(SCALE)),--page docs/benchmarks.md) $(if $(FEATURES),--features "$(FEATURES)") \
+	PYTHONPATH=benchmarks $(BIN)/python -m peers --peers-python $(PEERS)/bin/python \
+		$(if $(SCALE),--scale $(SCALE)) $(if $(filter-out 1,$(SCALE)),,--page docs/benchmarks.md) $(if $(FEATURES),--features "$(FEATURES)") \
 		$(if $(ROWS),--rows $(ROWS))
 
 $(PEERS)/installed: benchmarks/peers/requirements.txt

@@ -2,12 +2,14 @@
 
 A finished row is a file in the work folder and is not run again, so an interrupted run goes on
 with the same command; `--redo` runs the named rows anew. Rows of several scales may lie side by
-side; the page takes of each row the one of the largest scale.
+side; the page takes of each row the one of the largest scale. It is written after each row, from
+all rows that there are, and names those that there are not.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from geosearch.errors import GeosearchError
 from peers import bookkeeping, ingestion, locating, page, quality, remembering, searching, starting
 from peers.contest import ROOT, ContenderFailed, Contest, machine
 
@@ -37,6 +40,23 @@ ROWS: dict[str, Callable[[Contest], dict[str, Any]]] = {
 }
 """In the order of the page."""
 
+SCALES = {
+    "ingest": 0.1,
+    "again": 0.1,
+    "locate": 0.2,
+    "search": 1.0,
+    "filtered": 0.25,
+    "memory": 0.2,
+    "register": 1.0,
+    "relabel": 0.25,
+    "delete": 0.25,
+    "start": 1.0,
+    "growth": 0.4,
+    "streets": 1.0,
+    "drawn": 1.0,
+}
+"""Of each row unless `--scale` is given: all of them in about an hour on two cores, no GPU."""
+
 
 def main() -> int:
     """Run what is asked for; 1 when a row failed."""
@@ -48,32 +68,35 @@ def main() -> int:
     unknown = set(names) - set(ROWS)
     if unknown:
         sys.exit(f"there is no row {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
-    contest = Contest(
-        work=options.work.absolute(),
-        peers_python=options.peers_python.absolute(),
-        scale=options.scale,
-        rounds=options.rounds,
-        features=options.features,
-        say=_say,
-    )
     failed = 0
     for name in names:
-        kept = contest.work / "rows" / f"{name}-{options.scale:g}.json"
+        scale = SCALES[name] if options.scale is None else options.scale
+        contest = Contest(
+            work=options.work.absolute(),
+            peers_python=options.peers_python.absolute(),
+            scale=scale,
+            rounds=options.rounds,
+            features=options.features,
+            say=_say,
+        )
+        kept = contest.work / "rows" / f"{name}-{scale:g}.json"
         if kept.exists() and not options.redo:
             _say(f"{name}: measured already, {kept}")
             continue
-        _say(f"{name}, scale {options.scale:g}")
+        _say(f"{name}, scale {scale:g}")
         before, start = os.getloadavg()[0], time.monotonic()
         try:
             row = ROWS[name](contest)
-        except (ContenderFailed, OSError, subprocess.SubprocessError) as error:
+        except (
+            ContenderFailed, GeosearchError, OSError, ValueError, subprocess.SubprocessError
+        ) as error:  # fmt: skip
             _say(f"{name} FAILED: {error}")
             failed += 1
             continue
         row = {"rounds": options.rounds} | row
         row |= {
             "row": name,
-            "scale": options.scale,
+            "scale": scale,
             "date": datetime.now(UTC).date().isoformat(),
             "load": [before, os.getloadavg()[0]],
             "machine": machine(),
@@ -82,19 +105,30 @@ def main() -> int:
         contest.remember(kept, row)
         for one in row["aims"]:
             _say(f"  {one['aim']}: {one['value']:.4g} {'' if one['is_met'] else 'MISSED'}")
-    rows = _largest(contest)
-    if rows and options.page is not None:
-        text = options.page.read_text(encoding="utf-8")
-        options.page.write_text(page.replaced(text, page.render(rows)), encoding="utf-8")
-        _say(f"{options.page}: {len(rows)} rows")
+        _say(f"  {row['seconds'] / 60.0:.1f} minutes")
+        if options.page is not None:
+            write_page(options.page, options.work)
+    if options.page is not None:  # when every row was finished before
+        write_page(options.page, options.work)
     return 1 if failed else 0
 
 
-def _largest(contest: Contest) -> list[dict[str, Any]]:
+def write_page(to: Path, work: Path) -> None:
+    """Put the finished rows of a work folder into the page; without any it stays as it is."""
+    rows = _largest(work)
+    if not rows:
+        return
+    missing = [name for name in ROWS if name not in {row["row"] for row in rows}]
+    text = to.read_text(encoding="utf-8")
+    to.write_text(page.replaced(text, page.render(rows, missing)), encoding="utf-8")
+    _say(f"{to}: {len(rows)} of {len(ROWS)} rows")
+
+
+def _largest(work: Path) -> list[dict[str, Any]]:
     """Of each row the one of the largest scale, in the order of the page."""
     found: dict[str, dict[str, Any]] = {}
-    for path in (contest.work / "rows").glob("*.json"):
-        row = contest.recall(path)
+    for path in (work / "rows").glob("*.json"):
+        row = json.loads(path.read_text(encoding="utf-8"))
         if row["row"] in ROWS and row["scale"] >= found.get(row["row"], row)["scale"]:
             found[row["row"]] = row
     return [found[name] for name in ROWS if name in found]
@@ -104,13 +138,23 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="peers", description="Side by side with the peers.")
     parser.add_argument("--peers-python", type=Path, required=True, help="of the peers' packages")
     parser.add_argument("--rows", help=f"some of {','.join(ROWS)}; all of them unless told")
-    parser.add_argument("--scale", type=float, default=1.0, help="0.02 for a trial (default 1)")
+    scales = ", ".join(f"{name} {scale:g}" for name, scale in SCALES.items())
+    parser.add_argument(
+        "--scale",
+        type=float,
+        help=f"of every row, in place of its own: 1 for full size, 0.01 for a trial ({scales})",
+    )
     parser.add_argument("--rounds", type=int, default=3, help="how often each runs (default 3)")
     parser.add_argument("--redo", action="store_true", help="run rows that are finished anew")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "peers")
     parser.add_argument("--features", type=Path, help="NPZ of labelled image features")
     parser.add_argument("--page", type=Path, help="the page to write the figures into")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.scale is not None and not 0.0 < options.scale <= 1.0:
+        parser.error(f"--scale is above 0 and at most 1, not {options.scale:g}")
+    if options.rounds < 1:
+        parser.error(f"--rounds is 1 or more, not {options.rounds}")
+    return options
 
 
 def _say(text: str) -> None:

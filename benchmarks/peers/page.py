@@ -27,9 +27,16 @@ _COLUMNS = {
 """Facts of a line that become columns where any line has them, in this order."""
 
 
-def render(rows: Sequence[Row]) -> str:
-    """The block of figures: where it was measured, one table of all work, one of each."""
-    blocks = [_where(rows), _summary(rows)]
+def render(rows: Sequence[Row], missing: Sequence[str] = ()) -> str:
+    """The block of figures: where it was measured, one table of all work, one of each.
+
+    `missing` are the names of rows without a figure, which the page says.
+    """
+    blocks = [_where(rows)]
+    if missing:
+        names = ", ".join(f"`{name}`" for name in missing)
+        blocks.append(f"**Not run, or not to the end:** {names}.")
+    blocks.append(_summary(rows))
     for row in rows:
         blocks.append("\n".join(_details(row)))
     return "\n\n".join(blocks)

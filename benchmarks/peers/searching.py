@@ -22,6 +22,8 @@ HEADLINE = ("correlated", 0.01)
 """Which of the circles the summary states."""
 
 GROWTH = (10_000, 50_000, 200_000, 500_000)
+TRIAL_SHARES = (0.05, 0.25, 1.0)
+"""Of the largest size, in a run that is too small for three sizes of `GROWTH`."""
 
 
 def search(contest: Contest) -> dict[str, Any]:
@@ -110,7 +112,7 @@ def filtered(contest: Contest) -> dict[str, Any]:
 
 def growth(contest: Contest) -> dict[str, Any]:
     """Search and building the index at growing numbers, and the exponents of their growth."""
-    sizes = sorted({contest.size(n, least=1000 * (2**at)) for at, n in enumerate(GROWTH)})
+    sizes = growth_sizes(contest.size(GROWTH[-1], least=20_000))
     lines, slopes = [], {}
     costs: dict[str, dict[int, float]] = {}
     versions: dict[str, str] = {}
@@ -135,6 +137,12 @@ def growth(contest: Contest) -> dict[str, Any]:
         "aims": [],
         "versions": versions,
     }
+
+
+def growth_sizes(largest: int) -> list[int]:
+    """Numbers of vectors up to the largest: three at least, so that a slope means something."""
+    sizes = [n for n in GROWTH if n <= largest]
+    return sizes if len(sizes) >= 3 else [round(share * largest) for share in TRIAL_SHARES]
 
 
 def _searched(

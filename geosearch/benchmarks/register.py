@@ -85,11 +85,17 @@ def _sources(manifest: Path, limit: int) -> Iterator[PhotoSource]:
 def _orm_rate(url: str, manifest: Path, limit: int) -> float:
     engine = open_engine(url)
     migrate(engine)
+    run_id = Catalogue(engine).begin_run("bench", {})
     start = time.perf_counter()
     with Session(engine) as session:
         for number, source in enumerate(_sources(manifest, limit), start=1):
             session.add(
-                IntakeRow(uri=source.uri, claims=claims_to_json(source.claims), digest=bytes(16))
+                IntakeRow(
+                    uri=source.uri,
+                    claims=claims_to_json(source.claims),
+                    digest=bytes(16),
+                    run_id=run_id,  # a foreign key to check for each row, as the producer's has
+                )
             )
             if number % 1000 == 0:
                 session.commit()

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from peers import inputs, page
-from peers.contest import Contender, ContenderFailed, Contest, aim, line
+from peers.__main__ import ROWS, SCALES, write_page
+from peers.contest import ROOT, Contender, ContenderFailed, Contest, aim, line
 from peers.figures import log_log_slope, ratios, recall, spread
 from peers.quality import dbscan_center
+from peers.searching import growth_sizes
 
 
 def contest_in(folder: Path, *, scale: float = 1.0) -> Contest:
@@ -134,6 +136,42 @@ def test_the_page_states_machine_scale_load_ratio_and_what_was_missed() -> None:
 
 def test_the_page_states_exponents_of_growth() -> None:
     assert "GeoSearch, median 0.31" in page.render([row_of(slopes={"GeoSearch, median": 0.312})])
+
+
+def test_the_page_names_rows_that_were_not_run() -> None:
+    text = page.render([row_of()], missing=["growth", "streets"])
+    assert "**Not run, or not to the end:** `growth`, `streets`." in text
+    assert "Not run" not in page.render([row_of()])
+
+
+def test_the_page_is_written_from_the_rows_that_there_are(tmp_path: Path) -> None:
+    to = tmp_path / "page.md"
+    empty = f"# Words\n\n{page.BEGIN}\n{page.END}\n"
+    to.write_text(empty)
+    write_page(to, tmp_path)
+    assert to.read_text() == empty
+
+    for scale in (0.02, 0.25):
+        path = tmp_path / "rows" / f"search-{scale:g}.json"
+        contest_in(tmp_path).remember(path, row_of(scale=scale))
+    write_page(to, tmp_path)
+    text = to.read_text()
+    assert "| search 2,000 vectors | 0.25 |" in text  # the larger of the two
+    others = ", ".join(f"`{name}`" for name in ROWS if name != "search")
+    assert f"**Not run, or not to the end:** {others}." in text
+
+
+def test_every_row_has_a_scale_of_its_own_and_the_page_states_it() -> None:
+    assert set(SCALES) == set(ROWS)
+    text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    for name, scale in SCALES.items():
+        assert f"| `{name}` | {scale:g} |" in text
+
+
+def test_growth_has_three_sizes_at_least_and_the_largest_only_at_full_scale() -> None:
+    assert growth_sizes(500_000) == [10_000, 50_000, 200_000, 500_000]
+    assert growth_sizes(200_000) == [10_000, 50_000, 200_000]
+    assert growth_sizes(20_000) == [1_000, 5_000, 20_000]
 
 
 def test_only_the_block_of_figures_is_replaced() -> None:

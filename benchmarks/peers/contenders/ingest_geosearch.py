@@ -25,7 +25,9 @@ from peers.contenders.contender import Answer, Request, play, used_s
 def measure(request: Request) -> Answer:
     """Photos a second, or seconds of a second ingest when the home is filled already."""
     folder = Path(request["photos"])
-    embedder = load_embedder(f"{request['architecture']}/{request['weights']}")
+    embedder = load_embedder(
+        f"{request['architecture']}/{request['weights']}", dtype=request["dtype"]
+    )
     paths = sorted(folder.rglob("*.jpg"))
     first = [embedder.prepare(path.read_bytes()) for path in paths[:8]]
     probe = embedder.image_features(first)  # warm, as every other contender's model is
