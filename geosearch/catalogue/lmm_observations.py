@@ -18,8 +18,9 @@ from geosearch.catalogue.session import session_scope
 from geosearch.records import Observation, Pairing
 
 KEPT = 2000
-"""Observations of one model that are kept. Both shares are known to 2 points by then, and what is
-learned from photos of long ago should not outweigh those of today."""
+"""Observations of one model that are kept. Both shares are known to some 2 points by then
+(simulated; the model's to 4 to 6 where the photos are right for 10 % only), and what is learned
+from photos of long ago should not outweigh those of today."""
 
 
 @dataclass(frozen=True, slots=True)

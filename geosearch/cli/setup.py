@@ -137,7 +137,7 @@ def trust(reset: bool, model: str | None, as_json: bool) -> int:
         write_json({"trust": [asdict(one) for one in found], "forgotten": forgotten})
         return 0
     if reset:
-        click.echo(f"{forgotten} observations are forgotten")
+        click.echo(f"observations forgotten: {forgotten}")
     elif not found:
         click.echo("nothing is learned yet; see docs/lmm.md")
     for one in found:

@@ -173,7 +173,7 @@ def test_what_is_learned_of_models_is_shown_and_reset(run: Run, database_url: st
     out = run("config", "trust", "--reset", "--model", "eye", "--json")[1]
     assert json.loads(out)["forgotten"] == 2
     assert [one["model"] for one in json.loads(out)["trust"]] == ["ear"]
-    assert "1 observations are forgotten" in run("config", "trust", "--reset")[1]
+    assert "observations forgotten: 1" in run("config", "trust", "--reset")[1]
     assert json.loads(run("config", "trust", "--json")[1]) == {"trust": [], "forgotten": 0}
 
 
