@@ -35,6 +35,7 @@ def find_similar(
     limit: int = 10,
     separation_km: float | None = None,
     center: Coordinate | None = None,
+    is_photo: bool = False,
 ) -> SearchResult:
     """The photos most similar to a fused vector, best first.
 
@@ -46,6 +47,7 @@ def find_similar(
         limit: the most hits.
         separation_km: leave out hits nearer than this to a better one.
         center: distances are measured from here.
+        is_photo: the vector is a photo's, no words or place mixed in: found with less work.
 
     Raises:
         StoreError: the index refuses the vector or the filter.
@@ -53,7 +55,9 @@ def find_similar(
     start = time.monotonic()
     wanted = limit
     while True:
-        found = planning.search(store, vector, where, wanted)
+        found = planning.search(
+            store, vector, where, wanted, free_ef=planning.PHOTO_EF if is_photo else None
+        )
         hits: Sequence[Hit] = found.hits
         if separation_km is not None:
             hits = _spread(hits, separation_km)

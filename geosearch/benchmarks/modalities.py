@@ -76,7 +76,8 @@ def modality_recall(
             store = _filled(Path(scratch) / "store", vectors, places, VectorLayout(copies))
             say(f"{copies}: {n:,} vectors written, graph built")
             for kind in KINDS:
-                recall, times_ms = _ask(store, asked[kind], truth[kind])
+                ef = planning.PHOTO_EF if kind == "image" else None
+                recall, times_ms = _ask(store, asked[kind], truth[kind], ef)
                 row = {
                     "copies": str(copies),
                     "query": kind,
@@ -116,12 +117,12 @@ def _fused(asked: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
 
 
 def _ask(
-    store: EdgeStore, queries: NDArray[np.float32], truth: list[set[int]]
+    store: EdgeStore, queries: NDArray[np.float32], truth: list[set[int]], ef: int | None
 ) -> tuple[float, list[float]]:
     found, times_ms = [], []
     for query, nearest in zip(queries, truth, strict=True):
         start = time.perf_counter()
-        hits = planning.search(store, query, None, LIMIT).hits
+        hits = planning.search(store, query, None, LIMIT, free_ef=ef).hits
         times_ms.append(1000.0 * (time.perf_counter() - start))
         found.append(len({hit.id.int for hit in hits} & nearest) / LIMIT)
     return float(np.mean(found)), times_ms

@@ -236,6 +236,7 @@ class GeoSearch(Collection):
                 limit=k,
                 separation_km=separation_km,
                 center=center,
+                is_photo=text is None and at is None,
             )
         return FoundPhotos.of(replace(found, encoder=index.identity))
 

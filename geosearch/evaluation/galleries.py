@@ -236,6 +236,7 @@ class CatalogueGallery:
                 vector,
                 where=self._visible(query),
                 limit=limit + 1,
+                is_photo=True,
             )
             own = self._own_id(query)
             yield Found(

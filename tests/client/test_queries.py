@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from geosearch.client.queries import PhotoVectors
 from geosearch.encoder.fakes import ColorGridEmbedder
 from geosearch.geo import Coordinate
 from geosearch.services import Services
+from geosearch.store import planning
+from geosearch.store.base import Hit
 from geosearch.store.filters import Country, Dataset, Filter
 
 
@@ -67,3 +70,25 @@ def test_the_newest_photos_are_the_same_however_few_match(
     services.store.delete([services.store.scroll().__next__().id])
     if where != Dataset("none"):
         assert newest() == from_the_index  # the record decides when the index lacks photos
+
+
+def test_a_photo_alone_is_looked_for_with_less_work_than_a_mix(
+    geosearch: GeoSearch, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    geosearch.ingest(folder)
+    photo = next(path for path in sorted(folder.rglob("*.jpg")))
+    monkeypatch.setattr(planning, "EXACT_UP_TO", 0)  # a handful of photos is compared otherwise
+    store, asked = geosearch.services.store, []
+    query = store.query
+
+    def watched(*arguments: Any, ef: int | None = None, **options: Any) -> list[Hit]:
+        asked.append(ef)
+        return query(*arguments, ef=ef, **options)
+
+    monkeypatch.setattr(store, "query", watched)
+    encoder = geosearch.services.index.embedder
+    place = encoder.embed(photo.read_bytes())
+    monkeypatch.setattr(encoder, "encode_locations", lambda _: [place], raising=False)
+    geosearch.search(image=photo, k=1)
+    geosearch.search(image=photo, at=(55.7, 13.2), k=1)
+    assert asked == [planning.PHOTO_EF, planning.UNFILTERED_EF]

@@ -263,7 +263,7 @@ def test_a_walk_to_examples_keeps_as_many_in_sight_as_it_is_told_and_never_too_f
         planning.search(collection.store, collection.vectors[0], None, limit, free_ef=32)
         for limit in (5, 50)
     ]
-    assert asked == [32, 50]
+    assert asked == [32, 100]
     assert [len(one.hits) for one in found] == [5, 50]
 
 

@@ -67,12 +67,12 @@ def build(request: Request, inputs: Path, directory: Path) -> Answer:
 
 def searched(store: EdgeStore, queries: np.ndarray, k: int, ef: int | None) -> dict[str, Any]:
     """Ids and milliseconds, planned when `ef` is None, or by a plain walk of that effort."""
-    planning.search(store, queries[0], limit=k)
+    planning.search(store, queries[0], limit=k, free_ef=planning.PHOTO_EF)
     ids, clock = [], Clock()
     for query in queries:
         with clock.running():
             if ef is None:
-                hits = list(planning.search(store, query, limit=k).hits)
+                hits = list(planning.search(store, query, limit=k, free_ef=planning.PHOTO_EF).hits)
             else:
                 hits = store.query(query, None, k, ef=ef)
         ids.append([hit.id.int for hit in hits])
