@@ -82,15 +82,26 @@ def server(geosearch: GeoSearch, folder: Path, make_jpeg: Callable[..., bytes]) 
     listener.close()
 
 
+Visit = Callable[..., "Page"]
+
+
 @pytest.fixture
-def open_page(browser: Browser, server: str) -> Iterator[Callable[..., Page]]:
-    """Open the page at an address of its own; at the end nothing must have gone wrong."""
+def visit(browser: Browser) -> Iterator[Visit]:
+    """Open an address; at the end no error was in a console, no request left its server.
+
+    `also` is the beginning of addresses that may be asked besides.
+    """
     contexts = []
     problems: list[str] = []
     outside: list[str] = []
 
-    def open_page(
-        address: str = "", *, dark: bool = False, width: int = 1280, height: int = 800
+    def visit(
+        url: str,
+        *,
+        also: str | None = None,
+        dark: bool = False,
+        width: int = 1280,
+        height: int = 800,
     ) -> Page:
         context = browser.new_context(
             viewport={"width": width, "height": height},
@@ -102,18 +113,30 @@ def open_page(browser: Browser, server: str) -> Iterator[Callable[..., Page]]:
         page = context.new_page()
         page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
-        ours = (server, "blob:", "data:")
+        origin = "/".join(url.split("/")[:3]) + "/"
+        ours = (origin, "blob:", "data:", *([also] if also else []))
         page.on("request", lambda r: None if r.url.startswith(ours) else outside.append(r.url))
-        page.goto(server + address)
+        page.goto(url)
         page.wait_for_selector("#map[data-world=drawn]")
         return page
 
-    open_page.problems = problems  # type: ignore[attr-defined]
-    yield open_page
+    visit.problems = problems  # type: ignore[attr-defined]
+    yield visit
     for context in contexts:
         context.close()
     assert outside == [], "requests left this machine"
     assert problems == [], "errors in the console"
+
+
+@pytest.fixture
+def open_page(visit: Visit, server: str) -> Callable[..., Page]:
+    """Open the page of the server at an address of its own."""
+
+    def open_page(address: str = "", **options: Any) -> Page:
+        return visit(server + address, **options)
+
+    open_page.problems = visit.problems  # type: ignore[attr-defined]
+    return open_page
 
 
 @pytest.fixture(autouse=True, scope="session")

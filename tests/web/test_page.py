@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -184,6 +185,35 @@ def test_a_cluster_opens_its_photos_and_a_photo_leads_to_more(open_page: Open) -
     shows(page, "best first")
     expect(page.locator("#search-grid .card").first).to_contain_text("1.000")
     assert "like=" in page.url
+
+
+def test_only_near_here_narrows_the_search_to_where_a_result_was_taken(open_page: Open) -> None:
+    page = open_page("#/search?text=a+street&since=2021-01-01&bbox=-179,-80,179,80")
+    shows(page, "8 of 8 photos")
+    page.locator("#search-grid .card", has_text="Fiji").first.click()
+    page.click("#photo-dialog a:has-text('Only near here')")
+    expect(page.locator("#photo-dialog")).to_be_hidden()
+    shows(page, "2 of 2 photos")
+    shows(page, "best first")  # the words are still asked for
+    expect(page.locator("#search-grid .card", has_text="Fiji")).to_have_count(2)
+    expect(page.locator("#area-words")).to_have_text(
+        re.compile(r"Within 25 km of -18\.1\d+, 178\.\d+")
+    )
+    assert "since=2021-01-01" in page.url
+    assert "bbox" not in page.url
+    page.go_back()
+    shows(page, "8 of 8 photos")
+
+
+def test_only_near_here_leads_from_the_evidence_of_an_answer_to_photos_around_it(
+    open_page: Open, folder: Path
+) -> None:
+    page = open_page("#/locate")
+    page.set_input_files("#locate-drop input", folder / "suva-0.jpg")
+    page.locator("#locate-result .card", has_text="Fiji").first.click()
+    page.click("#photo-dialog a:has-text('Only near here')")
+    shows(page, "3 of 3 photos")
+    expect(page.locator("#search-grid .card", has_text="Fiji")).to_have_count(3)
 
 
 def test_results_leave_as_csv_geojson_and_kml(open_page: Open) -> None:

@@ -1,6 +1,6 @@
 // A photo seen large; or two side by side: the one asked about, and one that speaks for a place.
 
-import { link } from "./address.js";
+import { link, read } from "./address.js";
 import { facts } from "./cards.js";
 import { byId, h } from "./elements.js";
 import { fullPicture } from "./images.js";
@@ -20,10 +20,21 @@ export function openPhoto(photo, { beside, words } = {}) {
     h("div", { class: "actions" },
       h("a", { class: "button", href: link("search", { like: photo.id }), onclick: close }, "More like this"),
       photo.lat === null ? null : h("a", {
-        class: "button", href: link("search", { near: `${photo.lat.toFixed(5)},${photo.lon.toFixed(5)}`, km: NEAR_KM }), onclick: close,
+        class: "button", href: link("search", { ...openSearch(), ...near(photo) }), onclick: close,
       }, "Only near here"),
       photo.lat === null ? null : h("a", {
-        class: "button", href: link("search", { like: photo.id, near: `${photo.lat.toFixed(5)},${photo.lon.toFixed(5)}`, km: NEAR_KM }), onclick: close,
+        class: "button", href: link("search", { like: photo.id, ...near(photo) }), onclick: close,
       }, "More like this, near here")));
   dialog.showModal();
+}
+
+const near = (photo) => ({ near: `${photo.lat.toFixed(5)},${photo.lon.toFixed(5)}`, km: NEAR_KM });
+
+// What "only" narrows: the search that the photo was found by, whatever its area was. Hits of one
+// place are no farther apart than that place is wide, so that filter goes too.
+function openSearch() {
+  const { view, params } = read();
+  if (view !== "search") return {};
+  const { bbox, polygon, diverse, ...kept } = Object.fromEntries(params);
+  return kept;
 }

@@ -38,6 +38,7 @@ export class WorldMap {
   addTiles(url, attribution) {
     L.tileLayer(url, { attribution, maxZoom: 18, referrerPolicy: "no-referrer" }).addTo(this.map);
     this.hasTiles = true;
+    this.#nameCountries(); // tiles have names of their own
     this.paint();
   }
 
