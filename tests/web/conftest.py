@@ -129,8 +129,8 @@ def visit(browser: Browser) -> Iterator[Visit]:
 
 
 @pytest.fixture
-def open_page(visit: Visit, server: str) -> Callable[..., Page]:
-    """Open the page of the server at an address of its own."""
+def open_page(server: str, visit: Visit) -> Callable[..., Page]:
+    """Open the page of the server, which outlives it, at an address of its own."""
 
     def open_page(address: str = "", **options: Any) -> Page:
         return visit(server + address, **options)
