@@ -45,24 +45,48 @@ class Access:
         self._own = own
         self._clock = clock
         self._lock = threading.Lock()
-        self._known: OrderedDict[str, tuple[float, ApiKey | None]] = OrderedDict()
+        self._found: OrderedDict[str, tuple[float, ApiKey]] = OrderedDict()
+        self._refused: OrderedDict[str, float] = OrderedDict()  # apart: guesses push no key out
+
+    def is_guess(self, secret: str) -> bool:
+        """Whether a secret never opened anything yet, so that looking it up may be a guess."""
+        if self._is_own(secret):
+            return False
+        with self._lock:
+            return secret not in self._found
 
     def caller(self, secret: str) -> Caller | None:
         """The caller, None for a secret that opens nothing."""
-        if self._own is not None and hmac.compare_digest(secret.encode(), self._own.encode()):
+        if self._is_own(secret):
             return Caller("settings", None)
         if not secret.startswith("gs_") or len(secret) > 100:
             return None
         now = self._clock()
         with self._lock:
-            at, key = self._known.get(secret, (-REMEMBERED_S, None))
-        if now - at >= REMEMBERED_S:
+            at, key = self._found.get(secret, (-REMEMBERED_S, None))
+            if now - self._refused.get(secret, -REMEMBERED_S) < REMEMBERED_S:
+                return None
+        if key is None or now - at >= REMEMBERED_S:
             key = self._keys.find(secret)
-            with self._lock:
-                self._known[secret] = (now, key)
-                while len(self._known) > _MOST:
-                    self._known.popitem(last=False)
+            self._remember(secret, key, now)
         return None if key is None else Caller(key.id, key)
+
+    def _is_own(self, secret: str) -> bool:
+        if self._own is None or not secret:
+            return False
+        return hmac.compare_digest(secret.encode(), self._own.encode())
+
+    def _remember(self, secret: str, key: ApiKey | None, now: float) -> None:
+        with self._lock:
+            self._found.pop(secret, None)
+            self._refused.pop(secret, None)
+            if key is None:
+                self._refused[secret] = now
+            else:
+                self._found[secret] = (now, key)
+            for remembered in (self._found, self._refused):
+                while len(remembered) > _MOST:
+                    remembered.popitem(last=False)
 
 
 def scope_of(method: str, path: str) -> str | None:

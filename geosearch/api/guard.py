@@ -171,15 +171,17 @@ class Guard:
         name = (scope.get("client") or ("unknown",))[0]
         if self._access is not None:
             scheme, _, secret = headers.get("authorization", "").partition(" ")
+            secret = secret.strip() if scheme.lower() == "bearer" else ""
+            # Guesses are counted by address, and before they cost a query. A key that was found
+            # once is none: who guesses behind the same proxy locks nobody out who is at work.
+            if self._access.is_guess(secret) and (refusal := self._too_often(f"stranger {name}")):
+                return refusal
             try:
-                caller = None
-                if scheme.lower() == "bearer":
-                    caller = await run_in_threadpool(self._access.caller, secret.strip())
+                caller = await run_in_threadpool(self._access.caller, secret)
             except GeosearchError:
                 return problem(503, "the server's engines do not answer", {"Retry-After": "5"})
             if caller is None:
-                # Guessing is limited too, by address.
-                return self._too_often(f"stranger {name}") or problem(
+                return problem(
                     401,
                     "this server asks for a key: Authorization: Bearer KEY",
                     {"WWW-Authenticate": "Bearer"},
