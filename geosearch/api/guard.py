@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from geosearch import __version__
 from geosearch.api.access import Access, scope_of
 from geosearch.api.limits import RateLimit
 from geosearch.api.metrics import Metrics
@@ -90,6 +91,7 @@ class Guard:
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Referrer-Policy"] = "no-referrer"
                 headers["Cross-Origin-Resource-Policy"] = "same-origin"
+                headers["GeoSearch-Version"] = __version__
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
@@ -21,6 +22,8 @@ from geosearch.errors import (
     ServerTimeout,
     ServerUnreachable,
 )
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -77,6 +80,7 @@ class Wire(Closing):
                 f"{url!r} is no address of a server; give one as http://127.0.0.1:8000"
             )
         self.url, self._sleep = url.rstrip("/"), sleep
+        self._is_compared = False
         headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
         try:
             self._client = httpx.Client(
@@ -142,6 +146,7 @@ class Wire(Closing):
                 raise ServerUnreachable(
                     f"cannot reach {self.url}: {error}; is `geosearch serve` running there?"
                 ) from error
+            self._compare_versions(response)
             if response.status_code not in (429, 503) or waited_s >= PATIENCE_S:
                 return self._answer(response)
             pause_s = _pause_s(response)
@@ -161,6 +166,19 @@ class Wire(Closing):
                 f"{self.url} answers in a form that this client does not know "
                 f"({type(error).__name__}: {error}); it must be GeoSearch of version {__version__}"
             ) from error
+
+    def _compare_versions(self, response: httpx.Response) -> None:
+        """Warn once of a server of another minor version; one that names none is not judged."""
+        theirs = response.headers.get("GeoSearch-Version", "")
+        if self._is_compared or not theirs:
+            return
+        self._is_compared = True
+        if theirs.split(".")[:2] != __version__.split(".")[:2]:
+            logger.warning(
+                "%s is GeoSearch %.40s and this client %s; bring both to the same minor version, "
+                "or an answer may be one that the other does not know",
+                self.url, theirs, __version__,
+            )  # fmt: skip
 
     def _answer(self, response: httpx.Response) -> Any:
         if response.is_success:

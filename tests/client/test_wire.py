@@ -221,6 +221,28 @@ def test_settings_that_an_error_sends_people_to_exist() -> None:
     assert named <= known_variables()
 
 
+@pytest.mark.parametrize(
+    ("theirs", "warned"),
+    [("0.2.0", True), ("1.1.7", True), ("0.1.99", False), ("0.1.0rc1", False), (None, False)],
+)
+def test_a_server_of_another_minor_version_is_told_of_once(
+    server: Scripted,
+    theirs: str | None,
+    warned: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("geosearch.client.wire.__version__", "0.1.2")
+    headers = {} if theirs is None else {"GeoSearch-Version": theirs}
+    server.script = [problem(503, "busy", **headers), (200, headers, b"{}")]
+    with closing(wire(server)) as one:
+        for _ in range(3):
+            assert one.ask("GET", "/v1/stats") == {}
+    told = [record.getMessage() for record in caplog.records if record.name.endswith("wire")]
+    assert len(told) == warned
+    assert all(f"is GeoSearch {theirs} and this client 0.1.2" in one for one in told)
+
+
 def test_a_filter_that_cannot_be_sent_is_refused_before_anything_is() -> None:
     with GeoSearch(url="http://127.0.0.1:9") as geo:
         with pytest.raises(ConfigError, match="Not cannot be sent; a server takes a circle"):
