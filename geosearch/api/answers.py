@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, Final, TypeAlias
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
@@ -28,6 +29,11 @@ GEOJSON = "application/geo+json"
 KML = "application/vnd.google-earth.kml+xml"
 CSV = "text/csv"
 EVENTS = "text/event-stream"
+
+OR_GEOJSON: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {GEOJSON: {"schema": {"type": "object"}}}}
+}
+"""For the OpenAPI document: what is answered as GeoJSON, too."""
 
 _FOLDERS = re.compile(r"(?<!\w)/(?:[^/;\n]+/)+")
 
@@ -101,11 +107,19 @@ def photo_document(entry: PhotoEntry) -> Document:
     }
 
 
+def photos_answer(request: Request, entries: Sequence[PhotoEntry], extra: Document) -> Response:
+    """Photos of the catalogue in the form that the request accepts."""
+    photos = [photo_document(entry) for entry in entries]
+    if GEOJSON in request.headers.get("accept", ""):
+        return JSONResponse(exports.photos_to_features(photos) | extra, media_type=GEOJSON)
+    return JSONResponse({"photos": photos} | extra)
+
+
 def search_answer(request: Request, result: FoundPhotos, extra: Document) -> Response:
     """A search result in the form that the request accepts."""
     accepted = request.headers.get("accept", "")
     if GEOJSON in accepted:
-        return Response(exports.search_result_to_geojson(result), media_type=GEOJSON)
+        return JSONResponse(exports.search_result_to_features(result) | extra, media_type=GEOJSON)
     if KML in accepted:
         return Response(exports.search_result_to_kml(result), media_type=KML)
     if CSV in accepted:

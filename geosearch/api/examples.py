@@ -6,6 +6,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from geosearch.api.answers import GEOJSON
+
 _PHOTO_ID = "8d1f5a3e-5d0c-5f57-9b2a-6f6c8a1e0c11"
 _JOB_ID = "5b1c9d34-2a7e-4f0e-8f0a-0d8f4a2b7c66"
 _ENCODER = "lite+efficientnet-lite0-1.0"
@@ -64,6 +66,12 @@ _JOB = {
     "finished_at": None,
 }
 
+_FEATURE = {
+    "type": "Feature",
+    "geometry": {"type": "Point", "coordinates": [_PHOTO["lon"], _PHOTO["lat"]]},
+    "properties": {name: value for name, value in _PHOTO.items() if name not in ("lat", "lon")},
+}
+
 ANSWERS: dict[tuple[str, str], Any] = {
     ("post", "/v1/search"): {
         "hits": [_HIT], "matched": 3, "plan": "exact", "seconds": 0.004, "next": None,
@@ -113,6 +121,17 @@ ANSWERS: dict[tuple[str, str], Any] = {
 }  # fmt: skip
 """What a successful answer looks like, by method and path."""
 
+ACCEPTED: dict[tuple[str, str], Any] = {
+    ("post", "/v1/locate"): _JOB | {"kind": "locate", "done": 0, "results": []},
+    ("post", "/v1/photos"): _JOB | {"done": 0, "results": []},
+}
+"""What 202 looks like: a job that nobody has begun."""
+
+FEATURES: dict[tuple[str, str], Any] = {
+    ("get", "/v1/photos"): {"type": "FeatureCollection", "features": [_FEATURE], "next": None},
+}
+"""What a successful answer looks like as GeoJSON."""
+
 BODIES: dict[tuple[str, str], Any] = {
     ("post", "/v1/search"): {"query": '{"near": [55.7, 13.2], "radius_km": 30, "limit": 20}'},
     ("post", "/v1/locate"): {
@@ -133,6 +152,7 @@ PARAMETERS: dict[str, Any] = {
     "job_id": _JOB_ID,
     "name": "kq3cM9zT0b1uW5xY",
     "state": ["indexed"],
+    "id": [_PHOTO_ID],
     "limit": 100,
     "idempotency-key": "trip-1",
     "prefer": "respond-async",
@@ -171,7 +191,9 @@ def _add_examples(document: dict[str, Any]) -> None:
             if (method, path) in BODIES:
                 for kind in content.values():
                     kind["example"] = BODIES[method, path]
-            answers = operation["responses"].get("200", {}).get("content", {})
-            if (method, path) in ANSWERS:
-                for kind in answers.values():
-                    kind["example"] = ANSWERS[method, path]
+            for status, examples in (("200", ANSWERS), ("202", ACCEPTED)):
+                answers = operation["responses"].get(status, {}).get("content", {})
+                if (method, path) in examples:
+                    for name, kind in answers.items():
+                        shown = FEATURES if name == GEOJSON else examples
+                        kind["example"] = shown[method, path]

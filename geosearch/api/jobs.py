@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, HTTPException
@@ -20,6 +21,15 @@ KEEPALIVE_S = 15.0
 
 EVENT_NAMES = {"locate": "prediction", "ingest": "photo"}
 """What an event is called that brings one answer of a job, by the kind of the job."""
+
+ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
+    202: {
+        "description": "A job.",
+        "headers": {"Location": {"description": "Its address.", "schema": {"type": "string"}}},
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+}
+"""For the OpenAPI document: what `accepted` answers."""
 
 router = APIRouter(tags=["jobs"])
 

@@ -27,7 +27,7 @@ from geosearch.api.answers import (
 )
 from geosearch.api.bodies import NO_NUL, ONE_LINE
 from geosearch.api.filters import MOST_CHARACTERS, read_area_criteria
-from geosearch.api.jobs import accepted
+from geosearch.api.jobs import ACCEPTED, accepted
 from geosearch.api.names import safe_name
 from geosearch.api.pictures import JPEG, picture
 from geosearch.api.problems import public_error
@@ -78,7 +78,7 @@ class _Asked:
     where: Filter | None
 
 
-@router.post("/v1/locate", responses={202: {"description": "A job."}})
+@router.post("/v1/locate", responses=ACCEPTED)
 async def locate(
     request: Request,
     shared: SharedState,

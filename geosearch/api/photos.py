@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from geosearch.api.answers import Document, photo_document
+from geosearch.api.answers import OR_GEOJSON, Document, photo_document, photos_answer
 from geosearch.api.bodies import StrictRoute
 from geosearch.api.pictures import JPEG, picture
 from geosearch.api.shared import CHANGE_TURN, SHOW_TURN, Shared, SharedState
@@ -21,6 +21,9 @@ from geosearch.ingest.sources import PhotoSource, SourceUnreadable, path_of
 from geosearch.records import PhotoState
 
 router = APIRouter(tags=["photos"], route_class=StrictRoute)
+
+MOST_IDS = 100
+"""Photos that are asked for by id at once: all must fit into the first line of a request."""
 
 _ASK_FIRST = "private, no-cache"
 """Browsers keep pictures, and ask whether the photo is still there before they show one."""
@@ -36,17 +39,22 @@ class NewLabel(BaseModel):
     label_source: Literal["manual", "predicted"] = "manual"
 
 
-@router.get("/v1/photos")
+@router.get("/v1/photos", response_model=Document, responses=OR_GEOJSON)
 def listing(
+    request: Request,
     shared: SharedState,
     state: Annotated[list[PhotoState], Query(max_length=len(PhotoState))] = [PhotoState.INDEXED],  # noqa: B006
     limit: Annotated[int, Field(ge=1, le=1000)] = 100,
     cursor: UUID | None = None,
-) -> Document:
-    """Photos in a state, or in one of several, in order of id."""
-    found = photos.page(shared.geosearch.services, state, after=cursor, limit=limit)
+    ids: Annotated[list[UUID], Query(alias="id", max_length=MOST_IDS)] = [],  # noqa: B006
+) -> Response:
+    """Photos in a state, or in one of several, in order of id; JSON, or GeoJSON by `Accept`.
+
+    With `id`, up to 100 times, only those of them that are there.
+    """
+    found = photos.page(shared.geosearch.services, state, ids=ids, after=cursor, limit=limit)
     more = str(found[-1].photo.id) if len(found) == limit else None
-    return {"photos": [photo_document(entry) for entry in found], "next": more}
+    return photos_answer(request, found, {"next": more})
 
 
 @router.get("/v1/photos/{photo_id}")
@@ -70,7 +78,7 @@ def delete(shared: SharedState, photo_id: UUID) -> Response:
     """Delete a photo from catalogue and index, and its file if it was uploaded here."""
     found = photos.recorded(shared.geosearch.services, photo_id)
     shared.forget(photo_id, found.sha256)
-    shared.geosearch.delete(photo_id)
+    shared.geosearch.delete_recorded(found)
     return Response(status_code=204)
 
 

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from geosearch.api.answers import Document
 from geosearch.api.bodies import ONE_LINE
-from geosearch.api.jobs import accepted
+from geosearch.api.jobs import ACCEPTED, accepted
 from geosearch.api.labels import Row, read_labels
 from geosearch.api.names import safe_name
 from geosearch.api.shared import Shared, SharedState
@@ -50,7 +50,7 @@ class Upload:
         return whole.digest()
 
 
-@router.post("/v1/photos", responses={202: {"description": "A job."}})
+@router.post("/v1/photos", responses=ACCEPTED)
 async def upload(
     request: Request,
     shared: SharedState,

@@ -111,10 +111,17 @@ class Catalogue:
             }
 
     def unfinished(
-        self, states: Collection[PhotoState], *, after: UUID | None = None, limit: int = 256
+        self,
+        states: Collection[PhotoState],
+        *,
+        ids: Collection[UUID] = (),
+        after: UUID | None = None,
+        limit: int = 256,
     ) -> list[PhotoDraft]:
-        """Photos in these states, in order of id, beginning after one."""
+        """Photos in these states, of these ids if any are given, by id, beginning after one."""
         query = select(PhotoRow).where(PhotoRow.state.in_([str(state) for state in states]))
+        if ids:
+            query = query.where(PhotoRow.id.in_(ids))
         return self._page(query, after, limit)
 
     def not_embedded(

@@ -11,7 +11,7 @@ from typing import Any, Self, cast
 from uuid import UUID
 
 from geosearch import retrieval
-from geosearch.catalogue.drafts import entry_of
+from geosearch.catalogue.drafts import PhotoDraft, entry_of
 from geosearch.client import photos, reindexing
 from geosearch.client.arguments import Place, as_paths, coordinate_of, photo_sources
 from geosearch.client.collection import Collection
@@ -351,9 +351,12 @@ class GeoSearch(Collection):
         Raises:
             UnknownPhoto: there is none by that id.
         """
-        found = photos.recorded(self.services, photos.id_of(photo))
-        self.forget_query(bytes.fromhex(found.sha256))
-        remove(self.services, found)
+        self.delete_recorded(photos.recorded(self.services, photos.id_of(photo)))
+
+    def delete_recorded(self, photo: PhotoDraft) -> None:
+        """As `delete`, for a photo whose record was read already."""
+        self.forget_query(bytes.fromhex(photo.sha256))
+        remove(self.services, photo)
 
     def export_rows(self, *, dataset: str | None = None) -> Iterator[dict[str, Any]]:
         """Every photo as a flat mapping, in order of path, as `export` writes them."""

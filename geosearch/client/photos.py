@@ -20,10 +20,15 @@ GIVEN = (LabelSource.MANUAL, LabelSource.PREDICTED)
 
 
 def page(
-    services: Services, states: Collection[PhotoState], *, after: UUID | None, limit: int
+    services: Services,
+    states: Collection[PhotoState],
+    *,
+    ids: Collection[UUID] = (),
+    after: UUID | None,
+    limit: int,
 ) -> list[PhotoEntry]:
-    """Photos in these states, in order of id, beginning after one."""
-    found = services.catalogue.unfinished(states, after=after, limit=limit)
+    """Photos in these states, of these ids if any are given, by id, beginning after one."""
+    found = services.catalogue.unfinished(states, ids=ids, after=after, limit=limit)
     return [entry_of(draft) for draft in found]
 
 

@@ -8,6 +8,7 @@ from geosearch.exports.documents import (
     search_result_to_json,
 )
 from geosearch.exports.geojson import (
+    photos_to_features,
     photos_to_geojson,
     predictions_to_features,
     predictions_to_geojson,
@@ -32,6 +33,7 @@ __all__ = [
     "SEARCH_COLUMNS",
     "circle_polygon",
     "photos_to_csv",
+    "photos_to_features",
     "photos_to_geojson",
     "photos_to_kml",
     "prediction_row",

@@ -78,16 +78,25 @@ def photos_to_geojson(rows: Iterable[Mapping[str, object]], out: TextIO) -> int:
     out.write('{"type": "FeatureCollection", "features": [')
     count = 0
     for row in rows:
-        lat, lon = row.get("lat"), row.get("lon")
-        coordinate = None
-        if isinstance(lat, int | float) and isinstance(lon, int | float):
-            coordinate = Coordinate(lat, lon)
-        properties = {key: value for key, value in row.items() if key not in ("lat", "lon")}
         out.write(",\n" if count else "\n")
-        out.write(dump(_feature(_point(coordinate), properties), indent=None))
+        out.write(dump(_photo(row), indent=None))
         count += 1
     out.write("\n]}\n")
     return count
+
+
+def photos_to_features(rows: Iterable[Mapping[str, object]]) -> dict[str, JsonValue]:
+    """The document of `photos_to_geojson`, not yet written as text; raises as that does."""
+    return {"type": "FeatureCollection", "features": json_value([_photo(row) for row in rows])}
+
+
+def _photo(row: Mapping[str, object]) -> dict[str, JsonValue]:
+    lat, lon = row.get("lat"), row.get("lon")
+    coordinate = None
+    if isinstance(lat, int | float) and isinstance(lon, int | float):
+        coordinate = Coordinate(lat, lon)
+    properties = {key: value for key, value in row.items() if key not in ("lat", "lon")}
+    return _feature(_point(coordinate), properties)
 
 
 def _features(prediction: Prediction) -> Iterator[dict[str, JsonValue]]:

@@ -3,11 +3,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 from support.blocked_store import BlockedStore
 
+from geosearch import __version__
 from geosearch.client import GeoSearch
 
 MakeJpeg = Callable[..., bytes]
@@ -218,6 +221,72 @@ def test_the_server_says_how_it_is(api: httpx.Client) -> None:
 def test_no_answer_names_a_folder_of_the_server(api: httpx.Client, folder: Path) -> None:
     answers = [_search(api, limit=20), api.get("/v1/photos"), api.get("/v1/stats")]
     assert not [answer for answer in answers if str(folder.parent) in answer.text]
+
+
+def test_photos_are_listed_as_geojson_page_by_page(api: httpx.Client, make_jpeg: MakeJpeg) -> None:
+    _upload(api, make_jpeg(78, size=(80, 60))).raise_for_status()
+    seen: list[str] = []
+    params: dict[str, Any] = {"limit": 5, "state": ["indexed", "unlabelled"]}
+    while params.get("cursor", "") is not None:
+        page = api.get("/v1/photos", params=params, headers={"Accept": "application/geo+json"})
+        assert page.headers["content-type"] == "application/geo+json"
+        collection = page.json()
+        assert (collection["type"], len(collection["features"])) == (
+            "FeatureCollection", 5 if len(seen) < 10 else 3,
+        )  # fmt: skip
+        for feature in collection["features"]:
+            photo = api.get(f"/v1/photos/{feature['properties']['id']}").json()
+            lat, lon = photo.pop("lat"), photo.pop("lon")
+            point = {"type": "Point", "coordinates": [lon, lat]}
+            assert feature == {
+                "type": "Feature",
+                "geometry": None if lat is None else point,
+                "properties": photo,
+            }
+            seen.append(photo["id"])
+        params["cursor"] = collection["next"]
+    assert len(seen) == len(set(seen)) == 13
+
+
+def test_a_search_as_geojson_says_where_the_next_page_begins(api: httpx.Client) -> None:
+    query = {"query": json.dumps({"limit": 5})}
+    page = api.post("/v1/search", data=query, headers={"Accept": "application/geo+json"}).json()
+    assert page["next"] == _search(api, limit=5).json()["next"] == "5"
+
+
+def test_photos_are_asked_for_by_id_many_at_once(api: httpx.Client) -> None:
+    listed = [photo["id"] for photo in api.get("/v1/photos").json()["photos"]]
+    unknown = "00000000-0000-0000-0000-000000000000"
+    found = api.get("/v1/photos", params={"id": [listed[3], unknown, listed[1]]}).json()
+    assert [photo["id"] for photo in found["photos"]] == [listed[1], listed[3]]
+    assert found["next"] is None
+    none = api.get("/v1/photos", params={"id": listed, "state": "unlabelled"}).json()
+    assert none["photos"] == []
+    ids = [str(UUID(int=number)) for number in range(101)]
+    assert api.get("/v1/photos", params={"id": ids[:100]}).status_code == 200
+    assert api.get("/v1/photos", params={"id": ids}).status_code == 422
+
+
+def test_a_photo_that_is_deleted_is_read_once(
+    api: httpx.Client, filled: GeoSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hit = _search(api, limit=1).json()["hits"][0]
+    read: list[object] = []
+    known_photos = filled.services.catalogue.known_photos
+
+    def counted(ids: Any, **options: Any) -> Any:
+        read.append(ids)
+        return known_photos(ids, **options)
+
+    monkeypatch.setattr(filled.services.catalogue, "known_photos", counted)
+    assert api.delete(f"/v1/photos/{hit['id']}").status_code == 204
+    assert len(read) == 1
+
+
+def test_every_answer_names_the_version(api: httpx.Client) -> None:
+    for path, status in (("/healthz", 200), ("/v1/stats", 200), ("/v1/nothing", 404)):
+        answer = api.get(path)
+        assert (answer.status_code, answer.headers["geosearch-version"]) == (status, __version__)
 
 
 def test_every_listed_photo_can_be_paged_through(api: httpx.Client) -> None:
