@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 from geosearch.client.wire import Wire, as_json
 from geosearch.closing import Closing
-from geosearch.errors import ServerError, UnknownPhoto
+from geosearch.errors import ServerError
 from geosearch.exports.reading import photo_entry_from_dict
 from geosearch.ingest.decisions import Outcome
 from geosearch.ingest.reader import PhotoReader
@@ -36,6 +36,8 @@ MOST_ERRORS = 1000
 class _Waiting:
     uri: str
     data: bytes
+    sha256: str
+    claims: Claims
     row: dict[str, Any]
 
 
@@ -51,7 +53,9 @@ class Uploader(Closing):
         self._wire, self._progress = wire, progress
         self._reader = PhotoReader()
         self._report = IngestReport()
+        self._unasked: list[_Waiting] = []
         self._batch: list[_Waiting] = []
+        self._sent = set[str]()
 
     def close(self) -> None:
         """Close what photos were read through."""
@@ -59,7 +63,7 @@ class Uploader(Closing):
 
     def send_all(self, sources: Iterable[PhotoSource | BadSource]) -> IngestReport:
         """Every source is in one of the counts of the report."""
-        start, seen = time.monotonic(), set[str]()
+        start = time.monotonic()
         for source in sources:
             self._report.scanned += 1
             if isinstance(source, BadSource):
@@ -70,32 +74,42 @@ class Uploader(Closing):
             except SourceUnreadable as error:
                 self._failed(source.uri, str(error))
                 continue
-            row = row_of(source)
-            if content.sha256 in seen or self._is_there(content.sha256, source.claims, row):
-                self._report.duplicates += 1
-                continue
-            seen.add(content.sha256)
-            self._batch.append(_Waiting(source.uri, content.data, row))
-            if (
-                len(self._batch) == BATCH_FILES
-                or sum(len(one.data) for one in self._batch) >= BATCH_BYTES
-                or sum(len(str(one.row)) for one in self._batch) >= BATCH_LABELS
-            ):
-                self._send()
+            self._unasked.append(
+                _Waiting(source.uri, content.data, content.sha256, source.claims, row_of(source))
+            )
+            if _is_full(self._unasked):
+                self._ask()
             self._report.seconds = time.monotonic() - start
+        self._ask()
         self._send()
         self._report.seconds = time.monotonic() - start
         return self._report
 
-    def _is_there(self, sha256: str, claims: Claims, row: dict[str, Any]) -> bool:
-        """Whether the server has the photo, and all that is said of it."""
-        try:
-            document = self._wire.ask("GET", f"/v1/photos/{photo_id(sha256)}")
-        except UnknownPhoto:
-            return False
-        entry = self._wire.read(photo_entry_from_dict, document)
-        is_done = entry.state in (PhotoState.INDEXED, PhotoState.UNLABELLED)
-        return is_done and "xmp" not in row and not claims.attributes and _agrees(entry, claims)
+    def _ask(self) -> None:
+        """Ask which photos the server has, and what it knows of them; send the others."""
+        waiting, self._unasked = self._unasked, []
+        if not waiting:
+            return
+        known = {entry.photo.id: entry for entry in self._known({one.sha256 for one in waiting})}
+        for one in waiting:
+            entry = known.get(photo_id(one.sha256))
+            if one.sha256 in self._sent or (entry is not None and _is_told(entry, one)):
+                self._report.duplicates += 1
+                continue
+            self._sent.add(one.sha256)
+            self._batch.append(one)
+            if _is_full(self._batch):
+                self._send()
+        self._tell()
+
+    def _known(self, hashes: Collection[str]) -> list[PhotoEntry]:
+        ids = [str(photo_id(sha256)) for sha256 in hashes]
+        answer = self._wire.ask(
+            "GET",
+            "/v1/photos",
+            params={"id": ids, "state": [*map(str, PhotoState)], "limit": len(ids)},
+        )
+        return self._wire.read(_listed, answer)
 
     def _send(self) -> None:
         batch, self._batch = self._batch, []
@@ -121,6 +135,9 @@ class Uploader(Closing):
                 self._failed(one.uri, reason)
             else:
                 setattr(self._report, outcome, getattr(self._report, outcome) + 1)
+        self._tell()
+
+    def _tell(self) -> None:
         if self._progress is not None:
             self._progress(self._report)
 
@@ -128,6 +145,25 @@ class Uploader(Closing):
         self._report.failed += 1
         if len(self._report.errors) < MOST_ERRORS:
             self._report.errors.append(IngestError(uri, reason))
+
+
+def _is_full(batch: list[_Waiting]) -> bool:
+    return (
+        len(batch) == BATCH_FILES
+        or sum(len(one.data) for one in batch) >= BATCH_BYTES
+        or sum(len(str(one.row)) for one in batch) >= BATCH_LABELS
+    )
+
+
+def _is_told(entry: PhotoEntry, one: _Waiting) -> bool:
+    """Whether the server is done with a photo that it has, and nothing said of it is news."""
+    is_done = entry.state in (PhotoState.INDEXED, PhotoState.UNLABELLED)
+    says_more = "xmp" in one.row or bool(one.claims.attributes)
+    return is_done and not says_more and _agrees(entry, one.claims)
+
+
+def _listed(answer: Any) -> list[PhotoEntry]:
+    return [photo_entry_from_dict(one) for one in answer["photos"]]
 
 
 def _outcomes(answer: Any) -> list[tuple[Outcome, str]]:

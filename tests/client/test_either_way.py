@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -17,7 +18,7 @@ from geosearch.client.embedded import GeoSearch as Embedded
 from geosearch.client.remote import RemoteGeoSearch
 from geosearch.errors import ConfigError, InvalidArea, InvalidInput, LabelRefused, UnknownPhoto
 from geosearch.geo import Coordinate
-from geosearch.records import LabelSource, PhotoState
+from geosearch.records import Candidate, LabelSource, PhotoState, SearchHit
 from geosearch.results import LocatedPhoto
 from geosearch.services import Services
 from geosearch.store.filters import (
@@ -48,6 +49,18 @@ def geo(request: pytest.FixtureRequest, services: Services) -> Iterator[GeoSearc
     ):
         assert isinstance(remote, RemoteGeoSearch)
         yield remote
+
+
+@pytest.fixture
+def both(services: Services, folder: Path) -> Iterator[tuple[GeoSearch, GeoSearch]]:
+    """One collection of twelve photos, asked here and by its address."""
+    here = Embedded(services)
+    here.ingest(folder, dataset="trip")
+    with (
+        serving(here, hosts=("127.0.0.1",)) as url,
+        closing(GeoSearch(url=url)) as there,
+    ):
+        yield here, there
 
 
 def counts(report: object) -> dict[str, int]:
@@ -212,8 +225,8 @@ def test_only_photos_that_match_speak_when_a_photo_is_located(
 
 def spoke(located: LocatedPhoto) -> set[str]:
     """The cities of the photos that spoke for an answer or one of its alternatives."""
-    found = [] if located.best is None else [located.best, *located.alternatives]
-    return {Path(e.photo.path).name.split("-")[0] for one in found for e in one.evidence}
+    spoken = [one for candidate in candidates(located) for one in candidate.evidence]
+    return {Path(one.photo.path).name.split("-")[0] for one in spoken}
 
 
 def test_places_can_be_given_and_photos_deleted(geo: GeoSearch, folder: Path) -> None:
@@ -242,6 +255,69 @@ def test_a_deleted_photo_can_be_taken_in_again(geo: GeoSearch, folder: Path) -> 
     geo.delete(entry.photo.id)
     assert counts(geo.ingest(folder / "lund-0.jpg")) == {"scanned": 1, "indexed": 1}
     assert [again.photo.id for again in geo.photos()] == [entry.photo.id]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"image": "lund-0.jpg", "k": 12},
+        {"image": "suva-1.jpg", "near": LUND, "k": 12},
+        {"image": "suva-1.jpg", "near": (-1.3, 36.8), "radius_km": 5000.0, "k": 5},
+        {"image": "nairobi-2.jpg", "weights": {"image": 2.5}, "k": 7},
+        {"image": "nairobi-2.jpg", "diverse": True},
+        {"bbox": (100.0, -60.0, -100.0, 60.0), "since": "2021-01-01"},
+    ],
+    ids=repr,
+)
+def test_searches_are_answered_alike_here_and_by_url(
+    both: tuple[GeoSearch, GeoSearch], folder: Path, query: dict[str, Any]
+) -> None:
+    asked = query | ({"image": folder / query["image"]} if "image" in query else {})
+    here, there = (geo.search(**asked) for geo in both)
+    assert len(here) > 0
+    assert named(there.hits) == named(here.hits)
+    assert (there.matched, there.plan, there.encoder) == (here.matched, here.plan, here.encoder)
+    assert [hit.score for hit in there] == pytest.approx([hit.score for hit in here], abs=ROUNDING)
+    distances = [[hit.distance_km for hit in found] for found in (here, there)]
+    assert distances[0] == distances[1]
+
+
+@pytest.mark.parametrize("where", [None, Within(AROUND_LUND), Dataset("trip"), Author("nobody")])
+@pytest.mark.parametrize("name", ["lund-0.jpg", "suva-1.jpg", "honolulu-2.jpg"])
+def test_photos_are_located_alike_here_and_by_url(
+    both: tuple[GeoSearch, GeoSearch], folder: Path, name: str, where: Filter | None
+) -> None:
+    [here], [there] = (list(geo.locate(folder / name, where=where, no_lmm=True)) for geo in both)
+    assert (there.image, there.reason) == (here.image, here.reason)
+    assert (there.encoder, there.is_calibrated, there.lmm, there.models) == (
+        here.encoder, here.is_calibrated, here.lmm, here.models,
+    )  # fmt: skip
+    assert [step.name for step in there.steps] == [step.name for step in here.steps]
+    assert named(there.negatives) == named(here.negatives)
+    assert (there.best is None) == (here.best is None)
+    for ours, theirs in zip(candidates(here), candidates(there), strict=True):
+        assert theirs.coordinate == ours.coordinate
+        assert (theirs.place, theirs.origins) == (ours.place, ours.origins)
+        assert theirs.share == pytest.approx(ours.share, abs=ROUNDING)
+        assert theirs.radius_km == pytest.approx(ours.radius_km)
+        assert theirs.within == pytest.approx(ours.within)
+        assert [one.photo.id for one in theirs.evidence] == [one.photo.id for one in ours.evidence]
+        for one, other in zip(theirs.evidence, ours.evidence, strict=True):
+            assert one.score == pytest.approx(other.score, abs=ROUNDING)
+            assert one.distance_km == pytest.approx(other.distance_km)
+
+
+ROUNDING = 2e-7
+"""Of cosines in float32."""
+
+
+def named(hits: Iterable[SearchHit]) -> list[tuple[UUID, str, Coordinate | None]]:
+    return [(hit.photo.id, Path(hit.photo.path).name, hit.photo.coordinate) for hit in hits]
+
+
+def candidates(located: LocatedPhoto) -> list[Candidate]:
+    return [] if located.best is None else [located.best, *located.alternatives]
 
 
 def test_answers_are_measured_against_a_manifest(geo: GeoSearch, folder: Path) -> None:
