@@ -35,7 +35,9 @@ OR_GEOJSON: Final[dict[int | str, dict[str, Any]]] = {
 }
 """For the OpenAPI document: what is answered as GeoJSON, too."""
 
-_FOLDERS = re.compile(r"(?<!\w)/(?:[^/;\n]+/)+")
+# No folder begins with a space and none follows "<", unlike what people and models write:
+# "Rue / Straat, 90 km/h", "</b>".
+_FOLDERS = re.compile(r"(?<![\w<])/(?:[^\s/;][^/;\n]*/)+")
 
 
 def public_result(result: SearchResult) -> FoundPhotos:

@@ -14,6 +14,7 @@ from geosearch.client import GeoSearch
 from geosearch.records import PhotoState
 
 MakeJpeg = Callable[..., bytes]
+answers = pytest.importorskip("geosearch.api.answers", reason="the extra api is not installed")
 
 FORMS = (
     "application/json",
@@ -130,3 +131,27 @@ def test_no_route_tells_where_home_or_photos_lie(
     assert seen[200] > 100
     assert {202, 404, 410, 422} <= set(seen)
     assert not [status for status in seen if status >= 500]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("cannot read /srv/photos/2024/a.jpg: gone", "cannot read a.jpg: gone"),
+        ("cannot read '/srv/my photos/a b/c.jpg'", "cannot read 'c.jpg'"),
+        ("/srv/one/a.jpg; /srv/two/b.jpg", "a.jpg; b.jpg"),
+    ],
+)
+def test_files_are_named_without_their_folders(words: str, told: str) -> None:
+    assert answers.public_words(words) == told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "signs read Rue / Straat, speeds in km/h, open 24/7",
+        "left / right, here / there / everywhere",
+        "a shop named <b>Nord</b>, prices in kr/kg",
+    ],
+)
+def test_slashes_in_what_a_model_says_are_no_folders(words: str) -> None:
+    assert answers.public_words(words) == words

@@ -6,9 +6,12 @@ import { byId, h, notice, onFiles, say } from "./elements.js";
 import { ofFile, pictureAt } from "./images.js";
 import { openPhoto } from "./photo.js";
 import { server } from "./server.js";
-import { degrees, km, percent, seconds } from "./words.js";
+import { degrees, km, percent, seconds, sentence } from "./words.js";
 
-const MODEL_STEP = /lmm|model|reason|gpt|gemini|claude|llava|qwen/i;
+// Why a model has no say in an answer, by what the API calls it.
+const NO_HELP = {
+  refused: "The model named no place", failed: "The model did not answer", "over-budget": "The model was not asked",
+};
 
 export class Locate {
   constructor(world) {
@@ -87,7 +90,7 @@ export class Locate {
     this.log.querySelector("summary").textContent = `${answer.steps.length} steps, ${seconds(answer.seconds)}`;
     this.log.open = answer.lat === null;
     if (answer.lat === null) {
-      this.node.append(notice("warn", "No place for this photo", answer.reason));
+      this.node.append(notice("warn", "No place for this photo", sentence(answer.reason)), ...this.#said(answer));
       say(`No place for this photo. ${answer.reason}`);
       return;
     }
@@ -121,11 +124,16 @@ export class Locate {
         h("button", { type: "button", onclick: () => server.exportLocated("kml", answer.id) }, "KML")));
   }
 
-  // What a language model said, if one is set up.
+  // What a model said to each question, and whether it was of help; nothing where none was asked.
   #said(answer) {
-    const steps = answer.steps.filter((step) => MODEL_STEP.test(step.name));
-    if (!steps.length) return [];
-    return [h("h3", {}, "What the model said"), ...steps.map((step) => h("blockquote", { class: "said" }, step.reasoning ?? step.summary))];
+    const replies = answer.steps.filter((step) => step.name.startsWith("lmm "));
+    const alone = answer.steps.find((step) => step.name === "lmm");
+    return [
+      NO_HELP[answer.lmm] ? notice("warn", NO_HELP[answer.lmm], alone.summary) : null,
+      replies.length ? h("h3", {}, "What the model said") : null,
+      ...replies.map((step) => h("figure", { class: "said" },
+        h("figcaption", {}, step.name.replace(/^lmm /, "")), h("blockquote", {}, step.summary))),
+    ].filter(Boolean);
   }
 
   #evidence(answer) {

@@ -34,3 +34,5 @@ export function coordinate(text) {
   const [lat, lon] = [Number(match[1]), Number(match[2])];
   return Math.abs(lat) <= 90 && Math.abs(lon) <= 180 ? { lat, lon } : null;
 }
+
+export const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1);
