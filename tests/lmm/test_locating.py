@@ -179,6 +179,23 @@ def test_the_search_area_is_told_and_answers_outside_it_are_left_out(
     assert "outside the search area" in found.steps[-2].summary
 
 
+def test_the_search_area_is_told_by_a_server_too(
+    tmp_path: Path, folder: Path, open_with: Open
+) -> None:
+    with LmmServer(lambda seen: good(SUVA.lat, SUVA.lon)) as server:
+        geosearch = open_with(server.write_config(tmp_path / "lmm.yaml", "openai"))
+        with (
+            serving(geosearch, hosts=("127.0.0.1",)) as url,
+            GeoSearch(url=url) as there,
+        ):
+            (found,) = there.locate(folder / "lund-0.jpg", where=Country("SE"))
+    assert server.seen
+    assert all("within this area: in the country SE" in seen.text for seen in server.seen)
+    assert found.lmm is LmmState.REFUSED
+    assert found.best is not None
+    assert found.best.coordinate.distance_km(LUND) < 1.0
+
+
 def test_orders_in_captions_names_and_hints_do_not_reach_the_model_as_such(
     tmp_path: Path, make_jpeg: MakeJpeg, open_with: Open
 ) -> None:
