@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 from geosearch.client import GeoSearch
+from tests.api.conftest import serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -56,6 +57,7 @@ def test_a_dropped_photo_is_located_with_steps_evidence_and_a_pin(
     page.set_input_files("#locate-drop input", folder / "suva-0.jpg")
     expect(page.locator(".answer h2")).to_contain_text("Fiji")
     expect(page.locator(".answer dl")).to_contain_text("at 90 %")
+    expect(page.locator(".answer dl")).to_contain_text("no, take these distances as a guess")
     expect(page.locator(".steps li").first).to_be_hidden()  # the answer comes first now
     page.click("summary:has-text('steps')")
     expect(page.locator(".steps li").first).to_contain_text("encoded")
@@ -77,6 +79,7 @@ def test_a_dropped_photo_is_located_with_steps_evidence_and_a_pin(
     expect(again.locator(".answer h2")).to_contain_text("Fiji")
     page.click(".answer a:has-text('Photos near here')")
     shows(page, "newest first")
+    expect(page.locator("#area-words")).to_contain_text("Within 25 km of")
     assert "near=-18" in page.url
 
 
@@ -89,6 +92,62 @@ def test_a_photo_that_cannot_be_read_gives_a_reason_and_not_a_place(
     page.set_input_files("#locate-drop input", fake)
     expect(page.locator("#locate-result .notice")).to_contain_text("GIF")
     assert page.locator("#map .pin").count() == 0
+
+
+def test_each_circle_around_an_answer_is_named_on_the_map_and_shown_whole_when_picked(
+    open_page: Open, folder: Path
+) -> None:
+    page = open_page("#/locate")
+    expect(page.locator("#map-key")).to_be_hidden()
+    page.set_input_files("#locate-drop input", folder / "suva-0.jpg")
+    circles = page.locator("#map-key button")
+    expect(circles).to_have_text([re.compile("at 50 %"), re.compile("at 90 %")])
+    before = page.locator("#map .country-name").all_inner_texts()
+    circles.first.press("Enter")
+    page.wait_for_function(
+        "names => names.join() !== [...document.querySelectorAll('#map .country-name')]"
+        ".map((node) => node.innerText).join()",
+        arg=before,
+    )
+    page.click("nav a:has-text('Search')")
+    expect(page.locator("#map-key")).to_be_hidden()
+
+
+def test_where_there_is_no_place_the_reason_comes_first_and_the_map_shows_the_world(
+    open_page: Open, folder: Path
+) -> None:
+    step = {"name": "density", "summary": "words", "seconds": 0.1, "lat": 43.0, "lon": 12.5}
+    answer = {
+        "id": "x", "image": "a.jpg", "lat": None, "lon": None, "reason": "the photos are scattered",
+        "steps": [step], "evidence": [], "alternatives": [], "seconds": 0.1, "lmm": "not-asked",
+    }  # fmt: skip
+    events = f"event: step\ndata: {json.dumps(step)}\n\n" * 2
+    events += f"event: prediction\ndata: {json.dumps(answer)}\n\n"
+    page = open_page("#/locate")
+    page.route("**/v1/locate", lambda r: r.fulfill(content_type="text/event-stream", body=events))
+    page.set_input_files("#locate-drop input", folder / "suva-0.jpg")
+    expect(page.locator("#locate-result .notice")).to_contain_text("The photos are scattered")
+    expect(page.locator(".steps li").first).to_be_hidden()
+    # Where a step led the map it was named; seen with the whole world it is too small for that.
+    expect(page.locator("#map .country-name", has_text="Italy")).to_have_count(0)
+
+
+def test_a_coordinate_is_copied_or_selected_where_the_clipboard_is_not_lent(
+    open_page: Open, folder: Path
+) -> None:
+    page = open_page("#/locate")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.set_input_files("#locate-drop input", folder / "suva-0.jpg")
+    page.click("button:has-text('Copy coordinate')")
+    copy = page.locator(".answer .actions button").first
+    expect(copy).to_have_text("Copied")
+    coordinate = page.locator(".answer code").inner_text()
+    assert page.evaluate("navigator.clipboard.readText()") == coordinate
+    # As on a page that another machine serves without TLS.
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    copy.click()
+    expect(copy).to_have_text("Selected, now copy it")
+    assert page.evaluate("getSelection().toString()") == coordinate
 
 
 def test_areas_are_drawn_and_their_address_gives_the_same_photos_again(open_page: Open) -> None:
@@ -171,7 +230,9 @@ def test_country_data_set_and_time_narrow_what_is_shown(open_page: Open) -> None
 def test_a_cluster_opens_its_photos_and_a_photo_leads_to_more(open_page: Open) -> None:
     page = open_page("#/search?country=KE")
     shows(page, "3 of 3 photos")
-    page.locator("#map .mark.cluster").click()
+    cluster = page.locator("#map .mark.cluster")
+    expect(cluster).to_have_text("×3")
+    cluster.click()
     expect(page.locator("#search-cluster")).to_contain_text("of one cluster")
     expect(page.locator("#search-grid .card")).to_have_count(3)
     page.click("[aria-label='Show all photos again']")
@@ -236,6 +297,7 @@ def test_results_leave_as_csv_geojson_and_kml(open_page: Open) -> None:
 def test_no_hit_and_no_answer_are_said(open_page: Open) -> None:
     page = open_page("#/search?near=-60,-120&km=10")
     expect(page.locator("#search-grid")).to_contain_text("No photo matches")
+    expect(page.locator("#search-count")).to_have_text("No photos")
     page.route("**/v1/search*", lambda route: route.abort())
     page.click("button:has-text('Search')")
     expect(page.locator("#search-grid .notice")).to_contain_text("server does not answer")
@@ -243,6 +305,17 @@ def test_no_hit_and_no_answer_are_said(open_page: Open) -> None:
     page.click("#search-grid button:has-text('Try again')")
     expect(page.locator("#search-grid")).to_contain_text("No photo matches")
     open_page.problems[:] = [text for text in open_page.problems if "ERR_FAILED" not in text]  # type: ignore[attr-defined]
+
+
+def test_a_collection_that_holds_nothing_leads_to_adding_photos(
+    visit: Open, geosearch: GeoSearch
+) -> None:
+    with serving(geosearch, hosts=("127.0.0.1",), asks_keys=False) as url:
+        page = visit(f"{url}/#/search")
+        expect(page.locator("#search-grid")).to_contain_text("Nothing to search yet")
+        page.click("#search-grid a:has-text('Add photos')")
+        expect(page.locator("#add-title")).to_be_visible()
+        page.context.close()
 
 
 def test_photos_are_added_and_what_became_of_each_is_said(

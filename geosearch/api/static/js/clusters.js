@@ -1,6 +1,6 @@
 // Hits on the map: single photos as numbered dots, many in one place as a cluster with its count.
 
-const DOT = 22;
+const DOT = 24;
 
 export class Clusters {
   constructor(world, { onPhotos }) {
@@ -37,7 +37,8 @@ export class Clusters {
       if (properties.cluster) {
         const number = properties.point_count;
         this.world.mark({ lat, lon }, {
-          kind: "cluster", text: String(number), size: Math.min(46, 26 + 4 * Math.log2(number)),
+          kind: "cluster", text: `×${number}`, // a bare number is a photo's rank
+          size: Math.min(46, 28 + 4 * Math.log2(number)),
           title: `${number} photos here; show them`,
           onPick: () => this.#open(properties.cluster_id, { lat, lon }),
         });

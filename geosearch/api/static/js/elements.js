@@ -20,8 +20,8 @@ export function notice(kind, title, detail, ...actions) {
     actions.length ? h("div", { class: "actions" }, ...actions) : null);
 }
 
-export function empty(title, detail) {
-  return h("div", { class: "empty" }, h("b", {}, title), detail);
+export function empty(title, detail, action = null) {
+  return h("div", { class: "empty" }, h("b", {}, title), h("p", {}, detail), action);
 }
 
 export function skeletons(count) {

@@ -4,7 +4,7 @@ import * as address from "./address.js";
 import { card } from "./cards.js";
 import { byId, h, notice, onFiles, say } from "./elements.js";
 import { ofFile, pictureAt } from "./images.js";
-import { openPhoto } from "./photo.js";
+import { near, openPhoto } from "./photo.js";
 import { server } from "./server.js";
 import { degrees, km, percent, seconds, sentence } from "./words.js";
 
@@ -88,8 +88,9 @@ export class Locate {
     this.node.setAttribute("aria-busy", "false");
     this.steps.replaceChildren(...answer.steps.map(stepLine));
     this.log.querySelector("summary").textContent = `${answer.steps.length} steps, ${seconds(answer.seconds)}`;
-    this.log.open = answer.lat === null;
+    this.log.open = false;
     if (answer.lat === null) {
+      this.world.showAll(); // a step may have led the map to a place that was not good enough
       this.node.append(notice("warn", "No place for this photo", sentence(answer.reason)), ...this.#said(answer));
       say(`No place for this photo. ${answer.reason}`);
       return;
@@ -107,19 +108,18 @@ export class Locate {
   }
 
   #answer(answer) {
-    const radii = Object.entries(answer.radius_km ?? {}).map(([level, radius]) => `${km(radius)} at ${level} %`).join(" · ");
-    const place = `${answer.lat.toFixed(5)},${answer.lon.toFixed(5)}`;
-    const copy = h("button", { type: "button", onclick: async () => { await navigator.clipboard.writeText(degrees(answer.lat, answer.lon)); say("Copied"); } }, "Copy coordinate");
-    const near = Math.max(1, Math.round(answer.radius_km?.["90"] ?? 25));
+    const coordinate = h("code", {}, degrees(answer.lat, answer.lon));
+    const copy = h("button", { type: "button", onclick: () => copyFrom(coordinate, copy) }, "Copy coordinate");
     return h("article", { class: "answer", "aria-label": "Answer" },
       h("h2", {}, answer.place || "An unnamed place"),
       h("dl", {},
-        h("dt", {}, "Coordinate"), h("dd", {}, h("code", {}, degrees(answer.lat, answer.lon))),
-        radii ? [h("dt", {}, "Within"), h("dd", {}, radii)] : null,
+        h("dt", {}, "Coordinate"), h("dd", {}, coordinate),
+        h("dt", {}, "Within"), h("dd", {}, radii(answer).map(([level, radius]) => h("div", {}, `${km(radius)} at ${level} %`))),
+        h("dt", {}, "Calibrated"), h("dd", {}, answer.is_calibrated ? "yes, on photos held out" : "no, take these distances as a guess"),
         h("dt", {}, "Support"), h("dd", {}, percent(answer.share)),
         answer.cost_usd ? [h("dt", {}, "Cost"), h("dd", {}, `$${answer.cost_usd.toFixed(4)}`)] : null),
       h("div", { class: "actions" }, copy,
-        h("a", { class: "button", href: address.link("search", { near: place, km: near }) }, "Photos near here"),
+        h("a", { class: "button", href: address.link("search", near(answer)) }, "Photos near here"),
         h("button", { type: "button", onclick: () => server.exportLocated("geojson", answer.id) }, "GeoJSON"),
         h("button", { type: "button", onclick: () => server.exportLocated("kml", answer.id) }, "KML")));
   }
@@ -161,8 +161,10 @@ export class Locate {
     const { world } = this;
     const draw = () => {
       world.clear();
-      const levels = Object.entries(answer.radius_km ?? {}).sort((a, b) => b[1] - a[1]);
-      for (const [level, radius] of levels) world.circle(answer, radius, { dashed: Number(level) >= 80, fill: 0.08 });
+      for (const [level, radius] of radii(answer).reverse()) world.circle(answer, radius, { dashed: isDashed(level), fill: 0.08 });
+      world.showKey(radii(answer).map(([level, radius]) => ({
+        isDashed: isDashed(level), words: `${km(radius)} at ${level} %`, onPick: () => world.fitCircle(answer, radius * 1.15),
+      })));
       this.dots = new Map();
       for (const photo of answer.evidence.filter((one) => one.lat !== null)) {
         this.dots.set(photo.id, world.mark(photo, { kind: "dot", size: 13, title: `Evidence: ${photo.place}`, onPick: () => openPhoto(photo) }));
@@ -172,9 +174,25 @@ export class Locate {
       world.redraw = draw;
     };
     draw();
-    const widest = Math.max(5, ...Object.values(answer.radius_km ?? {}).map(Number));
+    const widest = Math.max(5, ...radii(answer).map(([, radius]) => radius));
     world.fitCircle(answer, Math.min(widest * 1.15, 3000));
   }
+}
+
+// Levels in percent with their radii in kilometres, the narrowest first.
+const radii = (answer) => Object.entries(answer.radius_km ?? {}).sort((a, b) => a[1] - b[1]);
+const isDashed = (level) => Number(level) >= 80;
+
+// Browsers lend the clipboard to pages by TLS or of this machine only; elsewhere people copy what is selected.
+async function copyFrom(node, button) {
+  try {
+    await navigator.clipboard.writeText(node.textContent);
+    button.textContent = "Copied";
+  } catch {
+    getSelection().selectAllChildren(node);
+    button.textContent = "Selected, now copy it";
+  }
+  say(button.textContent);
 }
 
 function stepLine(step) {

@@ -28,7 +28,8 @@ export function openPhoto(photo, { beside, words } = {}) {
   dialog.showModal();
 }
 
-const near = (photo) => ({ near: `${photo.lat.toFixed(5)},${photo.lon.toFixed(5)}`, km: NEAR_KM });
+// Where a search around a place looks.
+export const near = (photo) => ({ near: `${photo.lat.toFixed(5)},${photo.lon.toFixed(5)}`, km: NEAR_KM });
 
 // What "only" narrows: the search that the photo was found by, whatever its area was. Hits of one
 // place are no farther apart than that place is wide, so that filter goes too.

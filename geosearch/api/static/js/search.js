@@ -176,9 +176,9 @@ export class Search {
     this.shown = result.hits.map((hit, at) => ({ ...hit, rank: at + 1 }));
     this.result = result;
     const isAsked = this.#asked().length > 0;
-    byId("search-count").replaceChildren(
+    byId("search-count").replaceChildren(...(!result.matched ? ["No photos"] : [
       `${this.shown.length.toLocaleString("en")} of ${count(result.matched, "photo")} `,
-      h("small", {}, isAsked ? `best first · ${result.plan} search · ${seconds(result.seconds)}` : "newest first"));
+      h("small", {}, isAsked ? `best first · ${result.plan} search · ${seconds(result.seconds)}` : "newest first")]));
     byId("search-exports").hidden = !this.shown.length;
     this.#fill(this.shown);
     this.clusters.show(this.shown);
@@ -190,8 +190,10 @@ export class Search {
 
   #fill(hits) {
     if (!hits.length) {
-      this.grid.replaceChildren(empty("No photo matches", this.area || this.form.country.value || this.form.dataset.value
-        ? "Widen the area or the time, or take a filter away." : "The collection may be empty: add photos first."));
+      const { since, until } = this.timespan.value;
+      this.grid.replaceChildren(this.area || this.form.country.value || this.form.dataset.value || since || until
+        ? empty("No photo matches", "Widen the area or the time, or take a filter away.")
+        : empty("Nothing to search yet", "The collection holds no photo with a place.", h("a", { class: "button", href: "#/add" }, "Add photos")));
       return;
     }
     this.grid.replaceChildren(...hits.map((hit) => this.#card(hit)));

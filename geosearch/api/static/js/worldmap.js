@@ -1,11 +1,12 @@
 // The map: Natural Earth outlines from this server, tiles only if a setting names some, marks on top.
 
-import { h } from "./elements.js";
+import { byId, h } from "./elements.js";
 import { ring } from "./geodesy.js";
 
 const L = window.L;
 const COUNTRIES = new URL("../vendor/world-atlas/countries-50m.json", import.meta.url);
 const WIDE_KM = 2500; // a wider circle, filled, would only dye the whole map
+const WORLD = { center: [25, 10], zoom: 2 };
 const isStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -16,7 +17,7 @@ export class WorldMap {
       zoomSnap: 0.25, minZoom: Math.min(3, Math.ceil(smallest * 4) / 4), maxZoom: 18, worldCopyJump: false,
       maxBounds: [[-86, -180], [86, 180]], maxBoundsViscosity: 1,
       zoomAnimation: !isStill(), fadeAnimation: !isStill(), markerZoomAnimation: !isStill(), inertia: !isStill(),
-      center: [25, 10], zoom: 2, preferCanvas: true, attributionControl: false,
+      ...WORLD, preferCanvas: true, attributionControl: false,
     });
     if (isStill()) {
       const pan = this.map.panBy;
@@ -80,6 +81,14 @@ export class WorldMap {
     this.overlay.clearLayers();
     this.marks.clearLayers();
     this.redraw = null;
+    byId("map-key").hidden = true;
+  }
+
+  // What the circles on the map are; picking one shows it whole.
+  showKey(rows) {
+    byId("map-key").replaceChildren(...rows.map(({ isDashed, words, onPick }) => h("button", { type: "button", onclick: onPick },
+      h("i", { class: isDashed ? "line dashed" : "line", "aria-hidden": "true" }), words)));
+    byId("map-key").hidden = !rows.length;
   }
 
   mark(place, { kind, text = "", title, size = 16, onPick }) {
@@ -115,6 +124,10 @@ export class WorldMap {
     const points = area.kind === "circle" ? ring(area, area.km)
       : area.kind === "box" ? boxRing(area) : area.points.map((p) => [p.lat, p.lon]);
     L.polygon(points, style).addTo(this.areaLayer);
+  }
+
+  showAll() {
+    this.map.setView(WORLD.center, WORLD.zoom, { animate: !isStill() });
   }
 
   fit(places, { minimumKm = 40 } = {}) {
