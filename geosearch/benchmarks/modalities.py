@@ -34,6 +34,9 @@ KINDS: dict[str, dict[str, float]] = {
 }
 """What each kind of query fills, and how much it counts."""
 
+PHOTO = "image"
+"""All its blocks are of one scene; in mixes each block is of another."""
+
 LIMIT = 10
 
 Say = Callable[[str], None]
@@ -57,15 +60,18 @@ def modality_recall(
     blocks = {name: clustered_vectors(rng, n, block_dim)[0] for name in BLOCKS}
     vectors = fuse(**blocks)
     places = places_anywhere(rng, n)
-    asked = {
-        kind: _fused(
+    asked = {}
+    for kind, filled in KINDS.items():
+        scene = rng.integers(0, n, queries)
+        asked[kind] = _fused(
             {
-                name: weight * perturbed(rng, blocks[name][rng.integers(0, n, queries)])
+                name: weight
+                * perturbed(
+                    rng, blocks[name][scene if kind == PHOTO else rng.integers(0, n, queries)]
+                )
                 for name, weight in filled.items()
             }
         )
-        for kind, filled in KINDS.items()
-    }
     truth = {
         kind: [set(np.argpartition(-(vectors @ q), LIMIT)[:LIMIT].tolist()) for q in asked[kind]]
         for kind in KINDS
@@ -76,7 +82,7 @@ def modality_recall(
             store = _filled(Path(scratch) / "store", vectors, places, VectorLayout(copies))
             say(f"{copies}: {n:,} vectors written, graph built")
             for kind in KINDS:
-                ef = planning.PHOTO_EF if kind == "image" else None
+                ef = planning.PHOTO_EF if kind == PHOTO else None
                 recall, times_ms = _ask(store, asked[kind], truth[kind], ef)
                 row = {
                     "copies": str(copies),
