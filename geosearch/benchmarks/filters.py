@@ -33,7 +33,7 @@ from geosearch.geo import Coordinate
 from geosearch.store import planning
 from geosearch.store.base import Hit, PointPayload, VectorPoint
 from geosearch.store.edge import EdgeStore
-from geosearch.store.filters import Within
+from geosearch.store.filters import Filter, Not, Within
 
 Say = Callable[[str], None]
 
@@ -205,8 +205,17 @@ def _recall_row(
         started = time.perf_counter()
         hits = store.query(vector, where, LIMIT)
         plain.add(hits, truth, time.perf_counter() - started)
+    counting = {}
+    if kind == "circle":
+        circles = [where for where in filters if where is not None]
+        counting = {
+            "count_p50_ms": _median_ms(store.count, circles),
+            # Negated twice it is no bare circle any more, so the engine counts it.
+            "engine_count_p50_ms": _median_ms(store.count, [Not(Not(one)) for one in circles]),
+        }
     return {
         **planned.figures(),
+        **counting,
         "missed": missed,
         "extra": extra,
         "matched": float(np.median(inside.sum(axis=1))),
@@ -244,6 +253,16 @@ class _Tally:
             "p95_ms": float(np.quantile(milliseconds, 0.95)),
             "hits_short": self._short,
         }
+
+
+def _median_ms(count: Callable[[Filter], int], filters: Sequence[Filter]) -> float:
+    """Median time of counting what a filter matches, in milliseconds."""
+    milliseconds = []
+    for where in filters:
+        started = time.perf_counter()
+        count(where)
+        milliseconds.append((time.perf_counter() - started) * 1000.0)
+    return float(np.median(milliseconds))
 
 
 def _correctness_row(collection: _Collection, areas: Sequence[Area]) -> dict[str, Any]:

@@ -34,6 +34,9 @@ INDEXED_FIELDS = {
 }
 """Fields that filters ask for and their kinds; every store indexes them before the first point."""
 
+COORDINATE_FIELDS = ("lat", "lon")
+"""Fields that hold the coordinate as given, for who wants nothing else of a payload."""
+
 
 @dataclass(frozen=True, slots=True)
 class PointPayload:
