@@ -139,7 +139,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 def stand(store: EdgeStore) -> None:
     """Have the table read, and wait for it."""
     ask(store)
-    wait_until(lambda: store._circles._whole is not None)
+    wait_until(lambda: store.counts_in_memory)
 
 
 def assert_agrees_with_the_engine(store: EdgeStore, rng: np.random.Generator) -> None:
@@ -179,7 +179,7 @@ def test_what_is_written_while_the_table_is_read_is_counted_once(
     monkeypatch.setattr(store._circles._closing, "wait", lambda _: is_next.acquire(timeout=60))
     ask(store)
     writes = 0
-    while store._circles._whole is None:
+    while not store.counts_in_memory:
         write_anything(store, rng, among=1500)
         writes += 1
         is_next.release()
@@ -211,7 +211,7 @@ def test_building_the_graph_apart_waits_for_the_batch_that_is_read(store: EdgeSt
     store.upsert([point(number, anywhere(rng)) for number in range(1, 1000)])
     ask(store)
     store.build_apart()
-    wait_until(lambda: store._circles._whole is not None)
+    wait_until(lambda: store.counts_in_memory)
     assert_agrees_with_the_engine(store, rng)
 
 
@@ -243,7 +243,7 @@ def test_a_write_that_fails_drops_the_table_and_it_is_read_again(
         patched.setattr(EdgeStore, "_update", half)
         with pytest.raises(StoreError, match="went away"):
             store.delete([UUID(int=number) for number in range(1, 100)])
-    assert store._circles._whole is None
+    assert not store.counts_in_memory
     assert store.count(Within(Circle(Coordinate(0, 0), HALF_EARTH_KM - 1.0))) <= 200
     stand(store)
     assert_agrees_with_the_engine(store, rng)
@@ -258,7 +258,7 @@ def test_a_table_of_mostly_removed_points_is_read_anew(
     stand(store)
     table = store._circles._whole
     store.delete([UUID(int=number) for number in range(1, 100)])
-    assert store._circles._whole is None
+    assert not store.counts_in_memory
     stand(store)
     assert store._circles._whole is not table
     assert_agrees_with_the_engine(store, rng)
