@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ import qdrant_edge as edge
 from numpy.typing import NDArray
 
 from geosearch.areas import Circle
-from geosearch.errors import HomeLocked, StorageFull, StoreError
+from geosearch.errors import StorageFull, StoreError
 from geosearch.geo import Coordinate
 from geosearch.store import building
 from geosearch.store.base import (
@@ -34,6 +33,7 @@ from geosearch.store.base import (
     ranked,
 )
 from geosearch.store.coordinates import CircleCounts
+from geosearch.store.failures import translated
 from geosearch.store.filters import Filter, Within, to_qdrant
 from geosearch.store.layout import INT8_QUANTILE, STANDARD, Quantization, VectorLayout
 from geosearch.store.manifest import (
@@ -108,7 +108,7 @@ class EdgeStore:
             _create(self.directory, dim=dim, identity=identity, layout=layout)
         check_manifest(self.directory, dim=dim, identity=identity)
         self._require_room("open", 0)
-        with _translated("open", self.directory):
+        with translated("open", self.directory):
             self._shard = edge.EdgeShard.load(str(self.directory / _SHARD))
         self._circles = CircleCounts(self._coordinates_from, self._coordinates)
 
@@ -153,7 +153,7 @@ class EdgeStore:
             ),
             with_payload=True,
         )
-        with _translated("search", self.directory):
+        with translated("search", self.directory):
             found = self._shard.query(request)
         return ranked(
             Hit(_uuid(point.id), point.score, from_stored(point.payload)) for point in found
@@ -165,7 +165,7 @@ class EdgeStore:
             inside = self._circles.count(where.area)
             if inside is not None:
                 return inside
-        with _translated("count", self.directory):
+        with translated("count", self.directory):
             if where is None:
                 # Kept by the engine; counting without a filter would step through every point.
                 return self._shard.info().points_count
@@ -209,7 +209,7 @@ class EdgeStore:
             request = edge.ScrollRequest(
                 offset=offset, limit=batch, filter=_filter(where), with_payload=True
             )
-            with _translated("read", self.directory):
+            with translated("read", self.directory):
                 records, offset = self._shard.scroll(request)
             for record in records:
                 yield Hit(_uuid(record.id), 0.0, from_stored(record.payload))
@@ -218,26 +218,26 @@ class EdgeStore:
 
     def flush(self) -> None:
         """Return once everything written before survives a power cut."""
-        with _translated("flush", self.directory):
+        with translated("flush", self.directory):
             self._shard.flush()
 
     def optimize(self) -> None:
         """Build the graph over what was written since the last time; blocks until it stands."""
         self._require_room("optimize", self.count() * self._point_bytes)  # a copy beside the old
-        with _translated("optimize", self.directory):
+        with translated("optimize", self.directory):
             self._shard.optimize()
 
     def build_apart(self) -> None:
         """Build the graph in a process of its own, because the engine holds Python's lock here."""
         self._require_room("optimize", self.count() * self._point_bytes)
         with self._circles.changing({}):  # nothing moves, and nothing is read meanwhile
-            with _translated("close", self.directory):
+            with translated("close", self.directory):
                 self._shard.flush()
                 self._shard.close()
             try:
                 building.build_apart(self.directory, dim=self.dim, identity=self.identity)
             finally:
-                with _translated("open", self.directory):
+                with translated("open", self.directory):
                     self._shard = edge.EdgeShard.load(str(self.directory / _SHARD))
 
     def take_alias(self) -> None:
@@ -249,7 +249,7 @@ class EdgeStore:
             return
         self._is_closed = True
         self._circles.close()
-        with _translated("close", self.directory):
+        with translated("close", self.directory):
             self._shard.flush()
             self._shard.close()
 
@@ -268,14 +268,14 @@ class EdgeStore:
             )
 
     def _update(self, operation: edge.UpdateOperation) -> None:
-        with _translated("write to", self.directory):
+        with translated("write to", self.directory):
             self._shard.update(operation)
 
     def _retrieve(
         self, ids: Collection[UUID], *, fields: Sequence[str] = (), with_vector: bool = False
     ) -> Iterator[edge.Record]:
         for some in batched(ids):
-            with _translated("read", self.directory):
+            with translated("read", self.directory):
                 yield from self._shard.retrieve([*some], [*fields] or False, with_vector)
 
     def _coordinates(self, ids: Collection[UUID]) -> dict[UUID, Coordinate]:
@@ -286,7 +286,7 @@ class EdgeStore:
         request = edge.ScrollRequest(
             offset=first, limit=_READ_AT_ONCE, with_payload=[*COORDINATE_FIELDS]
         )
-        with _translated("read", self.directory):
+        with translated("read", self.directory):
             records, following = self._shard.scroll(request)
         return _coordinates_of(records), None if following is None else _uuid(following)
 
@@ -305,7 +305,7 @@ def _create(directory: Path, *, dim: int, identity: str, layout: VectorLayout) -
     except OSError as error:
         raise os_error("create", directory, error) from error
     try:
-        with _translated("create", directory):
+        with translated("create", directory):
             shard = edge.EdgeShard.create(str(new / _SHARD), _config(dim, layout))
             # Before the first point: links of the graph follow the indexes that exist at that time.
             for name, kind in INDEXED_FIELDS.items():
@@ -344,31 +344,6 @@ _COPIES: dict[Quantization, Callable[[], Any]] = {
     ),
     Quantization.NONE: lambda: None,
 }
-
-
-@contextmanager
-def _translated(action: str, directory: Path) -> Iterator[None]:
-    """Turn what the engine raises into errors of ours.
-
-    Raises:
-        HomeLocked: the directory is open elsewhere.
-        StorageFull: the disk is full.
-        StoreError: anything else.
-    """
-    try:
-        yield
-    except Exception as error:  # the engine raises bare Exception, told apart by text only
-        text = str(error)
-        if "WouldBlock" in text:
-            raise HomeLocked(
-                f"{directory} is in use by another process; stop that one, or set a Qdrant URL to "
-                "share one store"
-            ) from error
-        if "No space left" in text or "os error 28" in text:
-            raise StorageFull(
-                f"cannot {action} {directory}: the disk is full; free some"
-            ) from error
-        raise StoreError(f"cannot {action} the vector store {directory}: {text}") from error
 
 
 @lru_cache(maxsize=32)  # a search counts first and asks up to three times; a polygon takes 2 ms

@@ -318,14 +318,6 @@ def test_a_directory_that_cannot_be_made_is_an_error_of_ours(tmp_path: Path) -> 
         open_edge(tmp_path / "file" / "vectors")
 
 
-def test_a_full_disk_is_told_apart(directory: Path) -> None:
-    with (
-        pytest.raises(StorageFull, match="disk is full"),
-        edge_module._translated("write", directory),
-    ):
-        raise Exception("IO Error: No space left on device (os error 28)")
-
-
 def test_a_disk_that_is_nearly_full_stops_writing_and_loses_nothing(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
