@@ -67,6 +67,7 @@ _READ_AT_ONCE = 500
 # Left to itself the engine takes ACORN only where it guesses that less than 0.4 of all match.
 _ACORN = edge.AcornSearchParams(enable=True, max_selectivity=1.0)
 _NO_COPIES = edge.QuantizationSearchParams(ignore=True)
+_COLD = edge.Memory.Cold
 
 
 class EdgeStore:
@@ -324,14 +325,13 @@ def _create(directory: Path, *, dim: int, identity: str, layout: VectorLayout) -
 
 
 def _config(dim: int, layout: VectorLayout) -> edge.EdgeConfig:
+    # Left cold, the payload of each hit is a read from disk until it was read once in this process.
+    vectors, payloads = (_COLD, _COLD) if layout.on_disk else (None, edge.Memory.Cached)
     return edge.EdgeConfig(
-        vectors=edge.EdgeVectorParams(
-            size=dim,
-            distance=edge.Distance.Cosine,
-            memory=edge.Memory.Cold if layout.on_disk else None,
-        ),
+        vectors=edge.EdgeVectorParams(dim, edge.Distance.Cosine, memory=vectors),
         hnsw_config=edge.HnswIndexConfig(m=16, ef_construct=128, full_scan_threshold=10_000),
         quantization_config=_COPIES[layout.quantization](),
+        payload_memory=payloads,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -39,6 +40,19 @@ def _assert_finds_what_is_nearest(store: VectorStore) -> None:
         hits = store.query(query, limit=10, ef=256)
         assert len({hit.id.int for hit in hits} & {*truth.tolist()}) >= 9
         assert hits[0].score == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("on_disk", "memory"), [(False, edge.Memory.Cached), (True, edge.Memory.Cold)]
+)
+def test_payloads_are_in_memory_from_the_start_unless_vectors_are_on_disk(
+    tmp_path: Path, on_disk: bool, memory: edge.Memory
+) -> None:
+    layout = VectorLayout(on_disk=on_disk)
+    assert _config(DIM, layout).payload_memory == memory
+    EdgeStore(tmp_path / "vectors", dim=DIM, identity="test", layout=layout).close()
+    kept = json.loads((tmp_path / "vectors" / "shard" / "edge_config.json").read_text())
+    assert kept["payload_memory"] == str(memory).rpartition(".")[2].lower()
 
 
 @pytest.mark.parametrize("on_disk", [False, True])

@@ -1,0 +1,106 @@
+"""What the effort of a search by photo finds and costs, on features of real photos.
+
+Some photos are asked of all the others, always by a walk over the graph; `ef` is how many points it
+keeps in sight (`store.planning.PHOTO_EF`). A search makes such a walk from 12,000 photos on and
+compares with each below (`EXACT_UP_TO`), `every` here. True are the ten nearest in float32. Efforts
+take turns, query by query, after one turn whose times count for nothing.
+
+    python benchmarks/search_effort.py FEATURES.npz [--queries 500] [--seed 0] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+from geosearch.evaluation.features import load_features
+from geosearch.geo import Coordinate
+from geosearch.store.base import PointPayload, SearchMode, VectorPoint
+from geosearch.store.edge import EdgeStore
+
+EFS = (32, 48, 64, 96, 128, 256, 512, None)
+LIMIT = 10
+TURNS = 3
+AT_ONCE = 1000
+
+
+def measured(path: Path, *, queries: int, seed: int) -> list[dict[str, Any]]:
+    """Recall@10, how often the very nearest is among the ten, and the median time of each ef."""
+    features = load_features(path)
+    order = np.random.default_rng(seed).permutation(len(features))
+    vectors = features.image_features[order]  # (n, dim)
+    lat, lon = features.lat[order], features.lon[order]
+    asked, kept = vectors[:queries], vectors[queries:]
+    nearest = np.argsort(-(asked @ kept.T))[:, :LIMIT].tolist()  # (queries, LIMIT)
+    with tempfile.TemporaryDirectory(prefix="geosearch-bench-") as scratch:
+        store = EdgeStore(Path(scratch) / "store", dim=vectors.shape[1], identity="benchmark")
+        for start in range(0, len(kept), AT_ONCE):
+            store.upsert(
+                [
+                    VectorPoint(
+                        UUID(int=at),
+                        kept[at],
+                        PointPayload(Coordinate(lat[queries + at], lon[queries + at])),
+                    )
+                    for at in range(start, min(start + AT_ONCE, len(kept)))
+                ]
+            )
+        store.optimize()
+        found: dict[int | None, list[float]] = {ef: [] for ef in EFS}
+        first: dict[int | None, list[bool]] = {ef: [] for ef in EFS}
+        ms: dict[int | None, list[float]] = {ef: [] for ef in EFS}
+        for turn in range(TURNS):
+            for vector, truth in zip(asked, nearest, strict=True):
+                for ef in EFS:
+                    start_s = time.perf_counter()
+                    mode = SearchMode.EXACT if ef is None else SearchMode.HNSW
+                    hits = store.query(vector, None, LIMIT, mode=mode, ef=ef)
+                    took_ms = 1000.0 * (time.perf_counter() - start_s)
+                    if turn == 0:
+                        ids = [hit.id.int for hit in hits]
+                        found[ef].append(len({*ids} & {*truth}) / LIMIT)
+                        first[ef].append(truth[0] in ids)
+                    else:
+                        ms[ef].append(took_ms)
+            sys.stderr.write(f"turn {turn + 1} of {TURNS}\n")
+        store.close()
+    return [
+        {
+            "ef": ef,
+            "recall_at_10": float(np.mean(found[ef])),
+            "nearest_in_10": float(np.mean(first[ef])),
+            "p50_ms": statistics.median(ms[ef]),
+        }
+        for ef in EFS
+    ]
+
+
+def main() -> None:
+    """Measure and print a table, or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("features", type=Path, help="NPZ of labelled image features")
+    parser.add_argument("--queries", type=int, default=500, help="photos asked of the others")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", dest="as_json")
+    options = parser.parse_args()
+    rows = measured(options.features, queries=options.queries, seed=options.seed)
+    if options.as_json:
+        sys.stdout.write(json.dumps(rows) + "\n")
+        return
+    sys.stdout.write("   ef  recall@10  nearest in 10     ms\n")
+    for row in rows:
+        recalls = f"{row['recall_at_10']:9.4f}  {row['nearest_in_10']:13.4f}"
+        sys.stdout.write(f"{row['ef'] or 'every':>5}  {recalls}  {row['p50_ms']:5.2f}\n")
+
+
+if __name__ == "__main__":
+    main()
