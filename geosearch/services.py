@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from geosearch.addresses import AllowedAddresses
@@ -159,6 +160,9 @@ class Services(Closing):
 
     @cached_property
     def _exchange(self) -> Exchange:
+        if self._load_embedder is _load_embedder:
+            # It takes a second, in which PostgreSQL, asked which index is in use, can start.
+            Thread(target=_import_torch, name="import-torch").start()
         exchange = Exchange(lambda: self.indexes.active(), self.opener.open_active)
         self._open.callback(exchange.close)
         return exchange
@@ -340,6 +344,11 @@ class Services(Closing):
             url_timeout_s=self.settings.url_timeout_s,
             allowed=AllowedAddresses.parse(self.settings.url_allow or ""),
         )
+
+
+def _import_torch() -> None:
+    with suppress(ImportError):  # said to whoever needs it
+        import torch  # noqa: F401
 
 
 def _load_embedder(settings: Settings) -> Embedder:

@@ -12,8 +12,6 @@ from datetime import UTC, datetime, timedelta, timezone
 from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from timezonefinder import TimezoneFinder
-
 from geosearch.geo import Coordinate
 
 _DATE_TIME = re.compile(
@@ -30,6 +28,8 @@ class _Zones:
     """The world's time zones as polygons; one instance for the process, opened on first use."""
 
     def __init__(self) -> None:
+        from timezonefinder import TimezoneFinder
+
         self._finder = TimezoneFinder()
         # Its documentation forbids sharing one between threads; a look-up takes 20 µs.
         self._lock = threading.Lock()

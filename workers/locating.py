@@ -15,7 +15,7 @@ from uuid import UUID
 from geosearch.catalogue.leasing import LeasedSource
 from geosearch.catalogue.locating import LocateLeases
 from geosearch.client import GeoSearch
-from geosearch.client.reasoning import LmmWishes
+from geosearch.client.wishes import LmmWishes
 from geosearch.criteria import Criteria
 from geosearch.exports import prediction_to_dict
 from geosearch.exports.reading import prediction_from_dict

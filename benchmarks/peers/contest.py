@@ -25,8 +25,14 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 TIMEOUT_S = 4 * 3600.0
 
-# They choose kernels of an older BLAS for a machine's sake and would slow whoever links to one.
-_NOT_INHERITED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OMP_NUM_THREADS")
+# They choose kernels of an older BLAS for a machine's sake and would slow whoever links to one; the
+# last one has a source tree compiled anew at each start, which packages are at installation.
+NOT_INHERITED = (
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
+    "OMP_NUM_THREADS",
+    "PYTHONDONTWRITEBYTECODE",
+)
 
 Say = Callable[[str], None]
 Answer = dict[str, Any]
@@ -77,7 +83,7 @@ class Contest:
             ContenderFailed: its process failed.
         """
         python = sys.executable if contender.home == "ours" else str(self.peers_python)
-        environment = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
+        environment = {k: v for k, v in os.environ.items() if k not in NOT_INHERITED}
         paths = [HERE.parent, ROOT] if contender.home == "ours" else [HERE.parent]
         environment["PYTHONPATH"] = os.pathsep.join(map(str, paths))
         self.work.mkdir(parents=True, exist_ok=True)

@@ -10,10 +10,11 @@ import time
 from typing import Any
 
 from peers import inputs
-from peers.contest import ROOT, Contender, Contest, aim, line
+from peers.contest import NOT_INHERITED, ROOT, Contender, Contest, aim, line
 
 OURS, SCRIPT = "geosearch search --image", "script with open_clip and faiss"
 GEOCLIP = "script with GeoCLIP.predict"
+TORCH = "of it, import torch"
 ARCHITECTURE = "ViT-B-32"
 
 
@@ -45,19 +46,24 @@ def start(contest: Contest) -> dict[str, Any]:
         GEOCLIP, "locate_geoclip", {"photos": str(one), "kept": False, "is_warm": True}
     )
     versions = contest.ask(script)["versions"]  # this time it makes its index
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("GEOSEARCH_")} | {
+    environment = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith("GEOSEARCH_") and k not in NOT_INHERITED
+    } | {
         "GEOSEARCH_HOME": str(home),
         "GEOSEARCH_ENCODER": "lite",
         "PYTHONPATH": str(ROOT),
     }
     ours = [sys.executable, "-c", "from geosearch.cli import main; main()"]
     ours += ["search", "--image", photo, "--json"]
-    seconds: dict[str, list[float]] = {OURS: [], SCRIPT: [], GEOCLIP: []}
+    commands = {OURS: ours, TORCH: [sys.executable, "-c", "import torch"]}
+    seconds: dict[str, list[float]] = {OURS: [], TORCH: [], SCRIPT: [], GEOCLIP: []}
     for number in range(contest.rounds + 1):
         for name, values in seconds.items():
             began = time.perf_counter()
-            if name == OURS:
-                subprocess.run(ours, env=environment, check=True, capture_output=True)
+            if name in commands:
+                subprocess.run(commands[name], env=environment, check=True, capture_output=True)
             else:
                 contest.ask(script if name == SCRIPT else geoclip)
             if number > 0:  # the first one brings files into memory
@@ -70,6 +76,7 @@ def start(contest: Contest) -> dict[str, Any]:
         "sizes": {"photos": photos},
         "lines": [
             line(OURS + " (lite)", "s", seconds[OURS]),
+            line(TORCH, "s", seconds[TORCH]),
             line(f"{SCRIPT} ({ARCHITECTURE})", "s", seconds[SCRIPT], against=seconds[OURS]),
             line(GEOCLIP, "s", seconds[GEOCLIP], against=seconds[OURS]),
         ],

@@ -34,7 +34,7 @@ from geosearch.api.problems import public_error
 from geosearch.api.shared import KeptAnswer, Shared, SharedState
 from geosearch.api.uploads import GONE
 from geosearch.catalogue.jobs import Job
-from geosearch.client.reasoning import LmmWishes
+from geosearch.client.wishes import LmmWishes
 from geosearch.criteria import Criteria
 from geosearch.errors import ConfigError, GeosearchError, UnreadableImage
 from geosearch.lmm.prompts import MAX_HINT

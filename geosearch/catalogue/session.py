@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import psycopg
-from sqlalchemy import Engine, create_engine, exc, text
+from sqlalchemy import Connection, Engine, create_engine, exc, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from geosearch.errors import CatalogueError, ConfigError, IncompatibleHome, StorageFull
@@ -101,6 +101,19 @@ def is_known_revision(revision: str) -> bool:
     return revision in {script.revision for script in scripts.walk_revisions()}
 
 
+def newest_revision() -> str:
+    """The form of the tables that this version works with: scripts are named by their revision.
+
+    Raises:
+        CatalogueError: the scripts are not there.
+    """
+    scripts = (migrations_directory() / "versions").glob("[0-9]*_*.py")
+    newest = max((script.name.partition("_")[0] for script in scripts), default=None)
+    if newest is None:
+        raise CatalogueError(f"no migrations in {migrations_directory()}; reinstall geosearch")
+    return newest
+
+
 def migrate(engine: Engine) -> tuple[str | None, str]:
     """Bring the tables to this version's form; safe to call at any time and from many processes.
 
@@ -111,25 +124,23 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
         IncompatibleHome: the tables were made by a newer version.
         CatalogueError: PostgreSQL refuses.
     """
+    head = newest_revision()
+    with translated_errors(), engine.connect() as connection:
+        # As nearly always; Alembic, a tenth of a second of imports, is then not needed.
+        if _revision(connection) == head:
+            return head, head
+
     from alembic import command
     from alembic.config import Config
-    from alembic.runtime.migration import MigrationContext
-    from alembic.script import ScriptDirectory
 
     config = Config()
     config.set_main_option("script_location", str(migrations_directory()).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
-    scripts = ScriptDirectory.from_config(config)
-    head = scripts.get_current_head()
-    if head is None:
-        raise CatalogueError(f"no migrations in {migrations_directory()}; reinstall geosearch")
     with translated_errors(), engine.begin() as connection:
         # Two processes that start together must not both create the tables.
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('geosearch.migrate'))"))
-        before = MigrationContext.configure(connection).get_current_revision()
-        if before == head:
-            return before, head
-        if before is not None and before not in {s.revision for s in scripts.walk_revisions()}:
+        before = _revision(connection)
+        if before is not None and not is_known_revision(before):
             raise IncompatibleHome(
                 f"the catalogue is at revision {before}, which this version does not know (newest "
                 f"known: {head}); upgrade geosearch, or set GEOSEARCH_HOME or "
@@ -138,3 +149,11 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return before, head
+
+
+def _revision(connection: Connection) -> str | None:
+    """The form that the tables have; None where there are none."""
+    if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision

@@ -26,7 +26,7 @@ from geosearch.records import LmmState, Prediction
 
 if TYPE_CHECKING:
     from geosearch.cli.batch import Journal
-    from geosearch.client.reasoning import LmmWishes
+    from geosearch.client.wishes import LmmWishes
     from geosearch.criteria import Criteria
     from geosearch.services import Services
     from geosearch.settings import Settings
@@ -90,7 +90,7 @@ def locate(
     """
     from geosearch import exports
     from geosearch.client import GeoSearch
-    from geosearch.client.reasoning import LmmWishes
+    from geosearch.client.wishes import LmmWishes
 
     if criteria.near is not None and criteria.radius_km is None:
         raise click.UsageError("--near is the centre of a circle; add --radius-km")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from geosearch.client.arguments import as_paths
 from geosearch.client.exporting import write_photos
-from geosearch.client.reasoning import LmmWishes
+from geosearch.client.wishes import LmmWishes
 from geosearch.closing import Closing
 from geosearch.criteria import PathLike
 from geosearch.ingest.folders import scan

@@ -5,21 +5,19 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, replace
-from typing import Any, Self, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self, cast
 from uuid import UUID
 
 from geosearch import retrieval
 from geosearch.catalogue.drafts import PhotoDraft, entry_of
-from geosearch.client import photos, reindexing
+from geosearch.client import photos
 from geosearch.client.arguments import Place, as_paths, coordinate_of, photo_sources
 from geosearch.client.collection import Collection
-from geosearch.client.locating import Locators
-from geosearch.client.prediction import Predictor
 from geosearch.client.queries import PhotoVectors, fused_query
-from geosearch.client.reasoning import LmmWishes, Reasoners
-from geosearch.client.removal import remove
+from geosearch.client.wishes import LmmWishes
 from geosearch.criteria import Criteria, PathLike, When
 from geosearch.errors import ConfigError
 from geosearch.ingest.sources import BadSource, PhotoSource, is_settled
@@ -36,6 +34,11 @@ from geosearch.services import Services
 from geosearch.serving.opened import OpenIndex
 from geosearch.settings import load_settings
 from geosearch.store.filters import Filter, all_of
+
+# What locating, reindexing and deleting need is imported by them: a search starts without it.
+if TYPE_CHECKING:
+    from geosearch.client.prediction import Predictor
+    from geosearch.client.predictors import Predictors
 
 logger = logging.getLogger(__name__)
 
@@ -70,15 +73,22 @@ class GeoSearch(Collection):
         self, services: Services | None = None, *, url: str | None = None, **settings: object
     ) -> None:
         self.services = services if services is not None else Services(load_settings(**settings))
-        self._locators = Locators(self.services)
         self._vectors = PhotoVectors()
-        self._reasoners = Reasoners(self.services)
+        self._open = ExitStack()
         self._is_index_compared = False
 
     def close(self) -> None:
         """Close every engine; harmless when called twice."""
-        self._reasoners.close()
+        self._open.close()
         self.services.close()
+
+    @cached_property
+    def _predictors(self) -> Predictors:
+        from geosearch.client.predictors import Predictors
+
+        predictors = Predictors(self.services)
+        self._open.callback(predictors.close)
+        return predictors
 
     def ingest(
         self,
@@ -149,6 +159,8 @@ class GeoSearch(Collection):
             ConfigError: no such encoder.
             CatalogueError: another process fills the same index.
         """
+        from geosearch.client import reindexing
+
         return reindexing.reindex(
             self.services,
             encoder=encoder,
@@ -276,9 +288,7 @@ class GeoSearch(Collection):
             data: the photo's bytes.
             name: what to call it in the prediction.
             where: only photos that match count as neighbours, and models are told its area.
-            model: as in `locate`.
-            no_lmm: as in `locate`.
-            hint: as in `locate`.
+            model: as in `locate`; so are `no_lmm` and `hint`.
             on_step: called with each step once it is done, in this thread.
 
         Raises:
@@ -290,18 +300,12 @@ class GeoSearch(Collection):
 
     def check_lmm(self, wishes: LmmWishes) -> None:
         """Raise ConfigError unless `locate` can ask a large multimodal model as is wished."""
-        self._reasoners.of(wishes)
+        self._predictors.check(wishes)
 
     def _predictor(self, index: OpenIndex, where: Filter | None, wishes: LmmWishes) -> Predictor:
-        adviser = self._reasoners.of(wishes)
+        predictor = self._predictors.of(index, where, wishes)
         self._warn_of_missing_photos(index)
-        return Predictor(
-            index.embedder,
-            self._locators.locator(index, where),
-            adviser,
-            area=None if adviser is None else self._reasoners.area(where),
-            hint=wishes.hint,
-        )
+        return predictor
 
     def photos(
         self, *, state: PhotoState | str | None = None, dataset: str | None = None
@@ -355,6 +359,8 @@ class GeoSearch(Collection):
 
     def delete_recorded(self, photo: PhotoDraft) -> None:
         """As `delete`, for a photo whose record was read already."""
+        from geosearch.client.removal import remove
+
         self.forget_query(bytes.fromhex(photo.sha256))
         remove(self.services, photo)
 

@@ -12,9 +12,9 @@ from uuid import UUID
 from geosearch.client.arguments import Place, coordinate_of, image_bytes, photo_sources
 from geosearch.client.collection import Collection
 from geosearch.client.photos import given_source, id_of, states_of
-from geosearch.client.reasoning import LmmWishes
 from geosearch.client.uploads import Uploader
 from geosearch.client.wire import Wire, as_json
+from geosearch.client.wishes import LmmWishes
 from geosearch.criteria import Criteria, PathLike, When, box
 from geosearch.errors import ConfigError, UnreadableImage
 from geosearch.exports.reading import (

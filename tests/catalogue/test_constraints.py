@@ -4,11 +4,19 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from alembic import command
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, insert, text
 
 from geosearch.catalogue import lmm_tables  # noqa: F401
 from geosearch.catalogue.models import Base, PhotoRow, SourceRow
-from geosearch.catalogue.session import migrate, session_scope, translated_errors
+from geosearch.catalogue.session import (
+    migrate,
+    migrations_directory,
+    newest_revision,
+    session_scope,
+    translated_errors,
+)
 from geosearch.errors import CatalogueError, IncompatibleHome
 
 GOOD: dict[str, Any] = {
@@ -95,6 +103,18 @@ def test_migrations_build_exactly_the_models(engine: Engine) -> None:
 def test_migrating_twice_changes_nothing(engine: Engine) -> None:
     before, after = migrate(engine)
     assert before == after
+
+
+def test_tables_that_are_up_to_date_need_no_scripts(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "upgrade", None)
+    assert migrate(engine) == (newest_revision(), newest_revision())
+
+
+def test_the_newest_script_by_name_is_the_last_one_of_the_chain() -> None:
+    scripts = ScriptDirectory(str(migrations_directory()))
+    assert newest_revision() == scripts.get_current_head()
 
 
 def test_tables_of_a_newer_version_are_refused(engine: Engine) -> None:
