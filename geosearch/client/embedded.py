@@ -218,10 +218,8 @@ class GeoSearch(Collection):
         if k < 1:
             raise ConfigError(f"k is {k}; ask for 1 or more photos")
         center = None if near is None else coordinate_of(near)
-        asked = Criteria(
-            center, radius_km, bbox, within, country, since, until, dataset, author
-        ).filter()
-        where = all_of(where, asked)
+        criteria = Criteria(center, radius_km, bbox, within, country, since, until, dataset, author)
+        where = all_of(where, criteria.filter())
         separation_km = retrieval.SEPARATION_KM if diverse else None
         query = fused_query(self._vectors, image, like, text, at, weights)
         if query is None:
@@ -288,7 +286,9 @@ class GeoSearch(Collection):
             data: the photo's bytes.
             name: what to call it in the prediction.
             where: only photos that match count as neighbours, and models are told its area.
-            model: as in `locate`; so are `no_lmm` and `hint`.
+            model: as in `locate`.
+            no_lmm: as in `locate`.
+            hint: as in `locate`.
             on_step: called with each step once it is done, in this thread.
 
         Raises:

@@ -47,16 +47,18 @@ def assert_counts_what_lies_in(circle: Circle, held: Collection[Coordinate], cou
 
 
 @settings(deadline=None)
-@given(changes, st.lists(circles, min_size=1, max_size=5))
+@given(changes, st.lists(circles, min_size=1, max_size=5), st.sampled_from([0, 5, 4096]))
 def test_a_table_counts_what_haversine_counts_after_any_changes(
-    written: list[tuple[int, Coordinate | None]], asked: list[Circle]
+    written: list[tuple[int, Coordinate | None]], asked: list[Circle], few_new: int
 ) -> None:
     table, held = CoordinateTable(), dict[int, Coordinate]()
-    for number, place in written:
-        old = [held.pop(number)] if number in held else []
-        new = [] if place is None else [place]
-        held.update(dict.fromkeys([number] if new else [], *new))
-        table.change(added=new, removed=old)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coordinates_module, "_FEW_NEW", few_new)
+        for number, place in written:
+            old = [held.pop(number)] if number in held else []
+            new = [] if place is None else [place]
+            held.update(dict.fromkeys([number] if new else [], *new))
+            table.change(added=new, removed=old)
     for circle in asked:
         assert_counts_what_lies_in(circle, held.values(), table.count(circle))
 
@@ -74,10 +76,28 @@ def test_a_circle_as_wide_as_a_photo_is_far_holds_that_photo(
         assert table.count(Circle(center, distance_km - 3 * TOLERANCE_KM)) == 0
 
 
+def test_a_small_circle_looks_only_at_points_of_its_latitudes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(coordinates_module, "_FEW_NEW", 0)
+    looked_at = []
+    count_near = coordinates_module._count_near
+    monkeypatch.setattr(
+        coordinates_module,
+        "_count_near",
+        lambda rows, *more: (looked_at.append(len(rows)), count_near(rows, *more))[1],
+    )
+    table = CoordinateTable()
+    table.change(added=[Coordinate(float(lat), 10.0) for lat in range(-90, 91)], removed=[])
+    assert table.count(Circle(Coordinate(50, 10), 300.0)) == 5
+    assert sum(looked_at) == 5
+
+
 def test_rows_beyond_one_slice_and_one_doubling_are_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(coordinates_module, "_ROWS_AT_ONCE", 700)
+    monkeypatch.setattr(coordinates_module, "_FEW_NEW", 1500)
     rng = np.random.default_rng(0)
     held = [Coordinate(*place) for place in rng.uniform([-90, -180], [90, 180], (5000, 2)).tolist()]
     table = CoordinateTable()
