@@ -12,6 +12,9 @@ told for the first 300 and 1,000 photos asked, too.
 
     python benchmarks/lmm_verification.py FEATURES.npz [--seeds 0] [--galleries known] [--json]
     python benchmarks/lmm_verification.py --postcards    # drawn, embedded by `lite`
+
+With `--fit-rule` nobody is asked: it prints the slope and shift that photos asked in both ways give
+for `trust.RULE_SLOPE` and `RULE_SHIFT`.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from typing import Any
 import numpy as np
 from localization import gallery_of, postcards
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 
 from geosearch.evaluation.features import FeatureSet, load_features
 from geosearch.evaluation.metrics import GroupBootstrap
@@ -54,6 +58,7 @@ TRUSTS = ("learned", "known")
 FIRST = (300, 1000)
 HIT_KM = 25.0
 JITTER_KM = 5.0
+TINY = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +249,20 @@ def rows_of(
     return rows
 
 
+def rule_fit(asked: Sequence[Asked]) -> dict[str, float]:
+    """Logistic fit of being right on the log-odds of the best candidate's share of the support.
+
+    The shift is that of as many right answers as wrong ones, as `trust.EVEN` assumes.
+    """
+    share = np.array([min(1.0, one.retrieved.candidates[0].share) for one in asked])
+    kept = np.clip(share, TINY, 1.0 - TINY)
+    right = np.array([one.is_found for one in asked])
+    fit = LogisticRegression(C=np.inf).fit(np.log(kept / (1.0 - kept))[:, np.newaxis], right)
+    base = float(np.log(right.mean() / (1.0 - right.mean())))
+    slope, shift = float(fit.coef_[0, 0]), float(fit.intercept_[0]) - base
+    return {"photos": len(asked), "right": float(right.mean()), "slope": slope, "shift": shift}
+
+
 def main() -> None:
     """Run the comparison and print its rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -252,6 +271,7 @@ def main() -> None:
     )
     parser.add_argument("--postcards", action="store_true", help="instead of a file of features")
     parser.add_argument("--rule", action="store_true", help="rank by the rule, no re-ranker")
+    parser.add_argument("--fit-rule", action="store_true", help="only fit the rule's shares")
     parser.add_argument("--dataset", default="streets")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--galleries", default="known,mixed,unknown")
@@ -264,6 +284,11 @@ def main() -> None:
         features = postcards()
     else:
         features = load_features(options.features, dataset=options.dataset)
+    if options.fit_rule:
+        for seed in map(int, options.seeds.split(",")):
+            _, asked = asked_photos(features, seed, is_rule=True)
+            sys.stdout.write(json.dumps({"seed": seed} | rule_fit(asked)) + "\n")
+        return
     rows = [
         row
         for seed in options.seeds.split(",")
