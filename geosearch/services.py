@@ -160,15 +160,15 @@ class Services(Closing):
 
     @cached_property
     def _exchange(self) -> Exchange:
-        if self._load_embedder is _load_embedder:
-            # It takes a second, in which PostgreSQL, asked which index is in use, can start.
-            Thread(target=_import_torch, name="import-torch").start()
         exchange = Exchange(lambda: self.indexes.active(), self.opener.open_active)
         self._open.callback(exchange.close)
         return exchange
 
     def borrowed_index(self, *, is_current: bool = False) -> AbstractContextManager[OpenIndex]:
         """The index in use for the time of a query; see `serving.exchange.Exchange.borrowed`."""
+        if self._load_embedder is _load_embedder and not self.has_open_index:
+            # It takes a second, in which PostgreSQL, asked which index is in use, can start.
+            Thread(target=_import_torch, name="import-torch").start()
         return self._exchange.borrowed(is_current=is_current)
 
     @property
