@@ -41,21 +41,21 @@ ROWS: dict[str, Callable[[Contest], dict[str, Any]]] = {
 """In the order of the page."""
 
 SCALES = {
-    "ingest": 0.1,
-    "again": 0.1,
+    "ingest": 0.2,
+    "again": 0.2,
     "locate": 0.2,
     "search": 1.0,
     "filtered": 0.25,
     "memory": 0.2,
     "register": 1.0,
-    "relabel": 0.25,
-    "delete": 0.25,
+    "relabel": 1.0,
+    "delete": 1.0,
     "start": 1.0,
-    "growth": 0.4,
+    "growth": 1.0,
     "streets": 1.0,
     "drawn": 1.0,
 }
-"""Of each row unless `--scale` is given: all of them in about an hour on two cores, no GPU."""
+"""Of each row unless `--scale` is given: all of them in about 1.5 hours on two cores, no GPU."""
 
 
 def main() -> int:
