@@ -1,7 +1,7 @@
 # make demo             ingest, search and locate the postcards that the package draws
 # make demo PHOTOS=DIR  the same with your own geotagged photos
 # make test             everything that CI runs
-# make bench            side by side with the peers, into docs/benchmarks.md; an hour or more
+# make bench            side by side with the peers, into docs/benchmarks.md; an hour and a half
 # make bench SCALE=1    the same at full size, hours
 # make bench SCALE=0.01 a trial of it, into no page
 PYTHON ?= python3
