@@ -18,19 +18,17 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 
+from geosearch.benchmarks.filling import filled_store
 from geosearch.evaluation.features import load_features
 from geosearch.geo import Coordinate
-from geosearch.store.base import PointPayload, SearchMode, VectorPoint
-from geosearch.store.edge import EdgeStore
+from geosearch.store.base import SearchMode
 
 EFS = (32, 48, 64, 96, 128, 256, 512, None)
 LIMIT = 10
 TURNS = 3
-AT_ONCE = 1000
 
 
 def measured(path: Path, *, queries: int, seed: int) -> list[dict[str, Any]]:
@@ -38,23 +36,14 @@ def measured(path: Path, *, queries: int, seed: int) -> list[dict[str, Any]]:
     features = load_features(path)
     order = np.random.default_rng(seed).permutation(len(features))
     vectors = features.image_features[order]  # (n, dim)
-    lat, lon = features.lat[order], features.lon[order]
+    places = [
+        Coordinate(float(lat), float(lon))
+        for lat, lon in zip(features.lat[order], features.lon[order], strict=True)
+    ][queries:]
     asked, kept = vectors[:queries], vectors[queries:]
     nearest = np.argsort(-(asked @ kept.T))[:, :LIMIT].tolist()  # (queries, LIMIT)
     with tempfile.TemporaryDirectory(prefix="geosearch-bench-") as scratch:
-        store = EdgeStore(Path(scratch) / "store", dim=vectors.shape[1], identity="benchmark")
-        for start in range(0, len(kept), AT_ONCE):
-            store.upsert(
-                [
-                    VectorPoint(
-                        UUID(int=at),
-                        kept[at],
-                        PointPayload(Coordinate(lat[queries + at], lon[queries + at])),
-                    )
-                    for at in range(start, min(start + AT_ONCE, len(kept)))
-                ]
-            )
-        store.optimize()
+        store = filled_store(Path(scratch) / "store", kept, places)
         found: dict[int | None, list[float]] = {ef: [] for ef in EFS}
         first: dict[int | None, list[bool]] = {ef: [] for ef in EFS}
         ms: dict[int | None, list[float]] = {ef: [] for ef in EFS}

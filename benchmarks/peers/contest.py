@@ -27,7 +27,7 @@ TIMEOUT_S = 4 * 3600.0
 
 # They choose kernels of an older BLAS for a machine's sake and would slow whoever links to one; the
 # last one has a source tree compiled anew at each start, which packages are at installation.
-NOT_INHERITED = (
+_NOT_INHERITED = (
     "OPENBLAS_CORETYPE",
     "OPENBLAS_L2_SIZE",
     "OMP_NUM_THREADS",
@@ -83,7 +83,7 @@ class Contest:
             ContenderFailed: its process failed.
         """
         python = sys.executable if contender.home == "ours" else str(self.peers_python)
-        environment = {k: v for k, v in os.environ.items() if k not in NOT_INHERITED}
+        environment = inherited()
         paths = [HERE.parent, ROOT] if contender.home == "ours" else [HERE.parent]
         environment["PYTHONPATH"] = os.pathsep.join(map(str, paths))
         self.work.mkdir(parents=True, exist_ok=True)
@@ -144,6 +144,11 @@ class Contest:
                 seconds = time.perf_counter() - start
                 self.say(f"  round {number + 1}, {contender.name}: {seconds:.1f} s")
         return answers
+
+
+def inherited() -> dict[str, str]:
+    """The environment of every process that is measured, without what would slow it."""
+    return {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
 
 
 def line(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import time
 from typing import Any
 
 from peers import inputs
-from peers.contest import NOT_INHERITED, ROOT, Contender, Contest, aim, line
+from peers.contest import ROOT, Contender, Contest, aim, inherited, line
 
 OURS, SCRIPT = "geosearch search --image", "script with open_clip and faiss"
 GEOCLIP = "script with GeoCLIP.predict"
@@ -46,11 +45,7 @@ def start(contest: Contest) -> dict[str, Any]:
         GEOCLIP, "locate_geoclip", {"photos": str(one), "kept": False, "is_warm": True}
     )
     versions = contest.ask(script)["versions"]  # this time it makes its index
-    environment = {
-        k: v
-        for k, v in os.environ.items()
-        if not k.startswith("GEOSEARCH_") and k not in NOT_INHERITED
-    } | {
+    environment = {k: v for k, v in inherited().items() if not k.startswith("GEOSEARCH_")} | {
         "GEOSEARCH_HOME": str(home),
         "GEOSEARCH_ENCODER": "lite",
         "PYTHONPATH": str(ROOT),

@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geosearch.areas import Area, Circle
+from geosearch.benchmarks.filling import filled_store
 from geosearch.benchmarks.shapes import (
     CORNERS,
     KINDS,
@@ -31,7 +31,7 @@ from geosearch.benchmarks.shapes import (
 )
 from geosearch.geo import Coordinate
 from geosearch.store import planning
-from geosearch.store.base import Hit, PointPayload, VectorPoint
+from geosearch.store.base import Hit
 from geosearch.store.edge import EdgeStore
 from geosearch.store.filters import And, Filter, Within
 
@@ -156,15 +156,7 @@ def filter_correctness(
 def _fill(
     directory: Path, vectors: NDArray[np.float32], places: Sequence[Coordinate]
 ) -> _Collection:
-    store = EdgeStore(directory, dim=vectors.shape[1], identity="benchmark")
-    for start in range(0, len(places), 1000):
-        store.upsert(
-            [
-                VectorPoint(UUID(int=number), vectors[number], PointPayload(places[number]))
-                for number in range(start, min(start + 1000, len(places)))
-            ]
-        )
-    store.optimize()
+    store = filled_store(directory, vectors, places)
     lat = np.array([place.lat for place in places])
     lon = np.array([place.lon for place in places])
     return _Collection(store, vectors, places, lat, lon)

@@ -9,19 +9,17 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geosearch.benchmarks.filling import filled_store
 from geosearch.benchmarks.shapes import clustered_vectors, perturbed, places_anywhere
 from geosearch.encoder.fusion import BLOCKS, fuse
-from geosearch.geo import Coordinate
 from geosearch.store import planning
-from geosearch.store.base import PointPayload, VectorPoint
 from geosearch.store.edge import EdgeStore
 from geosearch.store.layout import Quantization, VectorLayout
 
@@ -79,7 +77,7 @@ def modality_recall(
     rows = []
     for copies in Quantization:
         with tempfile.TemporaryDirectory(prefix="geosearch-bench-") as scratch:
-            store = _filled(Path(scratch) / "store", vectors, places, VectorLayout(copies))
+            store = filled_store(Path(scratch) / "store", vectors, places, VectorLayout(copies))
             say(f"{copies}: {n:,} vectors written, graph built")
             for kind in KINDS:
                 ef = planning.PHOTO_EF if kind == PHOTO else None
@@ -96,24 +94,6 @@ def modality_recall(
                 say(f"{kind}: recall {recall:.4f}, {row['p50_ms']:.1f} ms")
             store.close()
     return {"name": "modalities", "rows": rows}
-
-
-def _filled(
-    directory: Path,
-    vectors: NDArray[np.float32],
-    places: Sequence[Coordinate],
-    layout: VectorLayout,
-) -> EdgeStore:
-    store = EdgeStore(directory, dim=vectors.shape[1], identity="benchmark", layout=layout)
-    for start in range(0, len(vectors), 1000):
-        store.upsert(
-            [
-                VectorPoint(UUID(int=i), vectors[i], PointPayload(places[i]))
-                for i in range(start, min(start + 1000, len(vectors)))
-            ]
-        )
-    store.optimize()
-    return store
 
 
 def _fused(asked: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
