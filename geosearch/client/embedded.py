@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, cast
 from uuid import UUID
 
@@ -74,21 +74,24 @@ class GeoSearch(Collection):
     ) -> None:
         self.services = services if services is not None else Services(load_settings(**settings))
         self._vectors = PhotoVectors()
-        self._open = ExitStack()
+        self._making = threading.Lock()
+        self._made: Predictors | None = None
         self._is_index_compared = False
 
     def close(self) -> None:
         """Close every engine; harmless when called twice."""
-        self._open.close()
+        if self._made is not None:
+            self._made.close()
         self.services.close()
 
-    @cached_property
+    @property
     def _predictors(self) -> Predictors:
         from geosearch.client.predictors import Predictors
 
-        predictors = Predictors(self.services)
-        self._open.callback(predictors.close)
-        return predictors
+        with self._making:  # threads that locate share what models have taught and may cost
+            if self._made is None:
+                self._made = Predictors(self.services)
+            return self._made
 
     def ingest(
         self,
@@ -382,11 +385,8 @@ class GeoSearch(Collection):
         }
 
     def _warn_of_missing_photos(self, index: OpenIndex) -> None:
-        """Say so when the index lacks photos, as those that could not be read when it was filled.
-
-        Once for each client: counting the catalogue is no part of a search.
-        """
-        if self._is_index_compared:
+        """Say when the index lacks photos, as those that could not be read when it was filled."""
+        if self._is_index_compared:  # once: counting the catalogue is no part of a search
             return
         self._is_index_compared = True
         indexed = self.services.catalogue.counts()["indexed"]

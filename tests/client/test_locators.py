@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from support.blocked_store import BlockedStore
 
 from geosearch.client import GeoSearch
+from geosearch.client.predictors import Predictors
+from geosearch.client.wishes import LmmWishes
+from geosearch.services import Services
 from geosearch.store.base import Hit, VectorStore
 
 
@@ -75,3 +80,25 @@ def test_a_step_is_told_while_the_next_one_is_still_at_work(
     assert while_searching == ["encoding"]
     assert told == [step.name for step in steps]
     assert told[:3] == ["encoding", "search", "search"]
+
+
+def test_threads_that_locate_first_at_once_share_what_is_learned(
+    geosearch: GeoSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, both_ask = [], Barrier(2)
+    begin = Predictors.__init__
+
+    def slowly(predictors: Predictors, services: Services) -> None:
+        made.append(predictors)
+        time.sleep(0.2)
+        begin(predictors, services)
+
+    monkeypatch.setattr(Predictors, "__init__", slowly)
+
+    def ask(_: int) -> None:
+        both_ask.wait(10.0)
+        geosearch.check_lmm(LmmWishes(no_lmm=True))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(ask, range(2)))
+    assert len(made) == 1
