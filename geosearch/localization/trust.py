@@ -43,8 +43,9 @@ EVEN = 0.5
 RULE_SLOPE = 1.35
 RULE_SHIFT = 0.2
 """Log-odds of the rule's share of the support to log-odds of being right to 25 km, were half of all
-answers right. Measured on photos asked with and without their surroundings: 1.31 and 0.09 on 1,400
-street views, 1.42 and 0.32 on 336 postcards."""
+answers right. Measured on photos asked with and without their surroundings: 1.35 and 0.12 on 5,696
+street views, 1.42 and 0.32 on 336 postcards (1.29 and 0.27 with another seed), by
+`benchmarks/lmm_verification.py --fit-rule`."""
 
 _TINY = 1e-4
 

@@ -33,11 +33,10 @@ from geosearch.store.filters import Filter, matches
 # (FREE_EF); with ef 1024 for the others recall was 0.9945, counting and all 6.9 ms (p95 14.9 ms).
 #
 # `count` is the engine's. An embedded store that is asked often counts bare circles in memory
-# (`coordinates.py`). In 0.08 ms whatever matches it was 2 times quicker than the engine within 100
-# km, 5 within 1,000, 20 within 3,000, 82 within 10,000 (`geosearch bench filters`, one run); now it
-# takes 0.02, 0.02, 0.04 and 0.07 ms, among 200,000 points 0.02 to 0.28. In one run on one index,
-# searches within 300 / 1,000 / 3,000 / 10,000 km took 0.6 / 1.05 / 2.5 / 7.6 ms so and 0.5 / 1.2 /
-# 4.1 / 13.7 ms where the engine counts.
+# (`coordinates.py`): within 100 / 1,000 / 3,000 / 10,000 km in 0.02 / 0.03 / 0.04 / 0.08 ms, 10 /
+# 14 / 34 / 80 times quicker than the engine (`geosearch bench filter-recall`, one run). While
+# counting still took 0.08 ms for any circle, searches within 300 / 1,000 / 3,000 / 10,000 km took
+# 0.6 / 1.05 / 2.5 / 7.6 ms so and 0.5 / 1.2 / 4.1 / 13.7 ms where the engine counts, on one index.
 # The choices below are the same: every plan counts first. With counting free, neither 8,000 nor
 # 20,000 for EXACT_UP_TO nor 0.1 or 0.15 for FREE_SHARE was clearly quicker at any size.
 
