@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,9 @@ from geosearch.catalogue.repository import Catalogue
 from geosearch.geo import Coordinate, haversine_km
 from geosearch.records import PhotoFact, SearchHit, SearchResult
 from geosearch.store import planning
-from geosearch.store.base import Hit, PointPayload, VectorStore
+from geosearch.store.base import Hit, Match, PointPayload, VectorStore
 from geosearch.store.filters import Filter, matches
+from geosearch.store.planning import PlannedHits
 
 logger = logging.getLogger(__name__)
 
@@ -53,27 +55,39 @@ def find_similar(
         StoreError: the index refuses the vector or the filter.
     """
     start = time.monotonic()
-    wanted = limit
-    while True:
-        found = planning.search(
-            store, vector, where, wanted, free_ef=planning.PHOTO_EF if is_photo else None
-        )
-        hits: Sequence[Hit] = found.hits
-        if separation_km is not None:
-            hits = _spread(hits, separation_km)
-        # Thinning may leave too few: look further until there are enough or no more to look at.
-        if separation_km is None or len(hits) >= limit or wanted >= found.matched:
-            break
-        wanted = min(4 * wanted, found.matched)
+    free_ef = planning.PHOTO_EF if is_photo else None
+    found: PlannedHits[Match] | PlannedHits[Hit]
+    if separation_km is None:
+        found = planning.rank(store, vector, where, limit, free_ef=free_ef)
+    else:
+        found = _apart(store, vector, where, limit, separation_km, free_ef)
     return SearchResult(
         hits=tuple(
             SearchHit(fact, hit.score, _distance_km(fact, center))
-            for hit, fact in _recorded(hits[:limit], catalogue)
+            for hit, fact in _recorded(found.hits, catalogue)
         ),
         matched=found.matched,
         plan=str(found.plan),
         seconds=time.monotonic() - start,
     )
+
+
+def _apart(
+    store: VectorStore,
+    vector: NDArray[np.float32],
+    where: Filter | None,
+    limit: int,
+    separation_km: float,
+    free_ef: int | None,
+) -> PlannedHits[Hit]:
+    wanted = limit
+    while True:
+        found = planning.search(store, vector, where, wanted, free_ef=free_ef)
+        kept = _spread(found.hits, separation_km)
+        # Thinning may leave too few: look further until there are enough or no more to look at.
+        if len(kept) >= limit or wanted >= found.matched:
+            return replace(found, hits=tuple(kept[:limit]))
+        wanted = min(4 * wanted, found.matched)
 
 
 def list_newest(
@@ -173,7 +187,7 @@ def _is_apart(fact: PhotoFact, kept: Iterable[PhotoFact], separation_km: float |
     )
 
 
-def _recorded(hits: Sequence[Hit], catalogue: Catalogue) -> list[tuple[Hit, PhotoFact]]:
+def _recorded(hits: Sequence[Match], catalogue: Catalogue) -> list[tuple[Match, PhotoFact]]:
     facts = catalogue.facts([hit.id for hit in hits])
     for hit in hits:
         if hit.id not in facts:

@@ -75,7 +75,7 @@ def _circle(circle: Circle) -> dict[str, Any]:
     if _share(box) > _INDEXED_SHARE:
         return tested
     around = [_box(west, box.south, east, box.north) for west, east in box.spans()]
-    return {"must": [{"should": around}, tested]}
+    return {"should": around} | tested
 
 
 def _tested_on_each_point(condition: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The embedded vector store: Qdrant's engine in this process, on one directory.
 
-The only importer of `qdrant_edge`. Directory: `collection.json` (identity, dim) beside `shard/`.
-One process opens a directory at a time; the engine keeps a lock on its write-ahead log.
+With `edge_filters.py` the only importer of `qdrant_edge`. Directory: `collection.json` (identity,
+dim, how many are scanned) beside `shard/`. One process opens a directory at a time; the engine
+keeps a lock on its write-ahead log.
 """
 
 from __future__ import annotations
@@ -9,9 +10,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Unpack
 from uuid import UUID
 
 import numpy as np
@@ -23,7 +23,9 @@ from geosearch.errors import StorageFull, StoreError
 from geosearch.geo import Coordinate
 from geosearch.store import building
 from geosearch.store.base import (
+    Effort,
     Hit,
+    Match,
     PointPayload,
     SearchMode,
     VectorPoint,
@@ -33,9 +35,16 @@ from geosearch.store.base import (
     ranked,
 )
 from geosearch.store.coordinates import CircleCounts
+from geosearch.store.edge_filters import edge_filter
 from geosearch.store.failures import translated
-from geosearch.store.filters import Filter, Within, to_qdrant
-from geosearch.store.layout import INT8_QUANTILE, STANDARD, Quantization, VectorLayout
+from geosearch.store.filters import Filter, Within
+from geosearch.store.layout import (
+    INT8_QUANTILE,
+    SCAN_UP_TO,
+    STANDARD,
+    Quantization,
+    VectorLayout,
+)
 from geosearch.store.manifest import (
     MANIFEST,
     check_manifest,
@@ -45,9 +54,6 @@ from geosearch.store.manifest import (
     write_manifest,
 )
 from geosearch.store.payload import COORDINATE_FIELDS, INDEXED_FIELDS, from_stored, to_stored
-
-if TYPE_CHECKING:
-    from qdrant_edge import ConditionType  # exists in the stubs only
 
 _SHARD = "shard"
 _SCHEMAS = {
@@ -107,7 +113,7 @@ class EdgeStore:
         )
         if not (self.directory / MANIFEST).exists():
             _create(self.directory, dim=dim, identity=identity, layout=layout)
-        check_manifest(self.directory, dim=dim, identity=identity)
+        self._scans_up_to = check_manifest(self.directory, dim=dim, identity=identity)
         self._require_room("open", 0)
         with translated("open", self.directory):
             self._shard = edge.EdgeShard.load(str(self.directory / _SHARD))
@@ -133,32 +139,22 @@ class EdgeStore:
         vector: NDArray[np.float32],
         where: Filter | None = None,
         limit: int = 10,
-        *,
-        mode: SearchMode = SearchMode.HNSW,
-        ef: int | None = None,
-        on_copies: bool = True,
+        **how: Unpack[Effort],
     ) -> list[Hit]:
         """Nearest points to `vector` (dim,) float32 by cosine, best first, ties by id."""
-        check_vector(vector, self.dim, "query")
-        if limit < 1:
-            return []
-        request = edge.QueryRequest(
-            limit=limit,
-            query=edge.Query.Nearest(vector.tolist()),
-            filter=_filter(where),
-            params=edge.SearchParams(
-                hnsw_ef=ef,
-                exact=mode is SearchMode.EXACT,
-                acorn=_ACORN if mode is SearchMode.ACORN else None,
-                quantization=self._rescored if on_copies else _NO_COPIES,
-            ),
-            with_payload=True,
-        )
-        with translated("search", self.directory):
-            found = self._shard.query(request)
-        return ranked(
-            Hit(_uuid(point.id), point.score, from_stored(point.payload)) for point in found
-        )
+        found = self._found(vector, where, limit, with_payload=True, **how)
+        return ranked(Hit(_uuid(one.id), one.score, from_stored(one.payload)) for one in found)
+
+    def rank(
+        self,
+        vector: NDArray[np.float32],
+        where: Filter | None = None,
+        limit: int = 10,
+        **how: Unpack[Effort],
+    ) -> list[Match]:
+        """As `query`, without the payloads."""
+        found = self._found(vector, where, limit, with_payload=False, **how)
+        return ranked(Match(_uuid(one.id), one.score) for one in found)
 
     def count(self, where: Filter | None = None) -> int:
         """How many points a filter matches, exactly."""
@@ -170,7 +166,7 @@ class EdgeStore:
             if where is None:
                 # Kept by the engine; counting without a filter would step through every point.
                 return self._shard.info().points_count
-            return self._shard.count(edge.CountRequest(exact=True, filter=_filter(where)))
+            return self._shard.count(edge.CountRequest(exact=True, filter=edge_filter(where)))
 
     @property
     def counts_in_memory(self) -> bool:
@@ -208,7 +204,7 @@ class EdgeStore:
         offset: Any = None
         while True:
             request = edge.ScrollRequest(
-                offset=offset, limit=batch, filter=_filter(where), with_payload=True
+                offset=offset, limit=batch, filter=edge_filter(where), with_payload=True
             )
             with translated("read", self.directory):
                 records, offset = self._shard.scroll(request)
@@ -253,6 +249,37 @@ class EdgeStore:
         with translated("close", self.directory):
             self._shard.flush()
             self._shard.close()
+
+    def _found(
+        self,
+        vector: NDArray[np.float32],
+        where: Filter | None,
+        limit: int,
+        *,
+        with_payload: bool,
+        mode: SearchMode = SearchMode.HNSW,
+        ef: int | None = None,
+        on_copies: bool = True,
+    ) -> list[edge.ScoredPoint]:
+        check_vector(vector, self.dim, "query")
+        if limit < 1:
+            return []
+        scans = mode is SearchMode.SCAN and self._scans_up_to >= SCAN_UP_TO
+        request = edge.QueryRequest(
+            limit=limit,
+            query=edge.Query.Nearest(vector.tolist()),
+            filter=edge_filter(where),
+            params=edge.SearchParams(
+                hnsw_ef=ef,
+                exact=mode is SearchMode.EXACT or (mode is SearchMode.SCAN and not scans),
+                # Should the engine walk after all where it was to scan, it loses least so.
+                acorn=_ACORN if mode is SearchMode.ACORN or scans else None,
+                quantization=self._rescored if on_copies else _NO_COPIES,
+            ),
+            with_payload=with_payload,
+        )
+        with translated("search", self.directory):
+            return self._shard.query(request)
 
     @property
     def _point_bytes(self) -> int:
@@ -313,7 +340,7 @@ def _create(directory: Path, *, dim: int, identity: str, layout: VectorLayout) -
                 shard.update(edge.UpdateOperation.create_field_index(name, _SCHEMAS[kind]))
             shard.flush()
             shard.close()
-        write_manifest(new, dim=dim, identity=identity)
+        write_manifest(new, dim=dim, identity=identity, scans_up_to=layout.scan_up_to)
         new.rename(directory)  # onto nothing or an empty directory; anything else is refused
         sync_directory(directory.parent)
     except OSError as error:
@@ -329,7 +356,10 @@ def _config(dim: int, layout: VectorLayout) -> edge.EdgeConfig:
     vectors, payloads = (_COLD, _COLD) if layout.on_disk else (None, edge.Memory.Cached)
     return edge.EdgeConfig(
         vectors=edge.EdgeVectorParams(dim, edge.Distance.Cosine, memory=vectors),
-        hnsw_config=edge.HnswIndexConfig(m=16, ef_construct=128, full_scan_threshold=10_000),
+        # The threshold is in KiB of vectors, rounded up.
+        hnsw_config=edge.HnswIndexConfig(
+            m=16, ef_construct=128, full_scan_threshold=-(-layout.scan_up_to * 4 * dim // 1024)
+        ),
         quantization_config=_COPIES[layout.quantization](),
         payload_memory=payloads,
     )
@@ -344,48 +374,6 @@ _COPIES: dict[Quantization, Callable[[], Any]] = {
     ),
     Quantization.NONE: lambda: None,
 }
-
-
-@lru_cache(maxsize=32)  # a search counts first and asks up to three times; a polygon takes 2 ms
-def _filter(where: Filter | None) -> edge.Filter | None:
-    return None if where is None else _clause(to_qdrant(where))
-
-
-def _clause(clause: dict[str, Any]) -> edge.Filter:
-    """A REST filter as the engine's objects."""
-    parts = {name: [_condition(part) for part in clause.get(name, ())] or None for name in _CLAUSES}
-    return edge.Filter(parts["must"], parts["should"], parts["must_not"])
-
-
-_CLAUSES = ("must", "should", "must_not")
-
-
-def _condition(condition: dict[str, Any]) -> ConditionType:
-    if "key" not in condition:
-        return _clause(condition)
-    key = condition["key"]
-    match condition:
-        case {"match": {"value": value}}:
-            return edge.FieldCondition(key, match=edge.MatchValue(value))
-        case {"range": ends}:
-            return edge.FieldCondition(key, range=edge.RangeDateTime(**ends))
-        case {"geo_radius": {"center": center, "radius": radius}}:
-            return edge.FieldCondition(key, geo_radius=edge.GeoRadius(_point(center), radius))
-        case {"geo_bounding_box": {"top_left": top_left, "bottom_right": bottom_right}}:
-            box = edge.GeoBoundingBox(_point(top_left), _point(bottom_right))
-            return edge.FieldCondition(key, geo_bounding_box=box)
-        case {"geo_polygon": {"exterior": exterior, "interiors": interiors}}:
-            polygon = edge.GeoPolygon(_line(exterior), [_line(hole) for hole in interiors])
-            return edge.FieldCondition(key, geo_polygon=polygon)
-    raise AssertionError(f"to_qdrant builds no such condition: {sorted(condition)}")
-
-
-def _point(position: dict[str, float]) -> edge.GeoPoint:
-    return edge.GeoPoint(position["lon"], position["lat"])
-
-
-def _line(line: dict[str, list[dict[str, float]]]) -> list[edge.GeoPoint]:
-    return [_point(position) for position in line["points"]]
 
 
 def _coordinates_of(records: Iterable[edge.Record]) -> dict[UUID, Coordinate]:

@@ -135,7 +135,9 @@ def to_qdrant(where: Filter) -> dict[str, Any]:
     """A filter as Qdrant's REST API writes it: an object of must, should and must_not."""
     match where:
         case Within(area):
-            return {"should": area_conditions(area)}
+            conditions = area_conditions(area)
+            is_clause = len(conditions) == 1 and "key" not in conditions[0]
+            return conditions[0] if is_clause else {"should": conditions}
         case And(parts):
             return {"must": [to_qdrant(part) for part in parts]}
         case Or(parts):

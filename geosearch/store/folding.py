@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from typing import Unpack
 from uuid import UUID
 
 import numpy as np
@@ -16,9 +17,10 @@ from numpy.typing import NDArray
 
 from geosearch.errors import StoreError
 from geosearch.store.base import (
+    Effort,
     Hit,
+    Match,
     PointPayload,
-    SearchMode,
     VectorPoint,
     VectorStore,
     check_points,
@@ -83,20 +85,33 @@ class FoldedStore:
         vector: NDArray[np.float32],
         where: Filter | None = None,
         limit: int = 10,
-        *,
-        mode: SearchMode = SearchMode.HNSW,
-        ef: int | None = None,
-        on_copies: bool = True,
+        **how: Unpack[Effort],
     ) -> list[Hit]:
         """Nearest points to `vector` (3 d,) float32 by cosine, best first, ties by id."""
+        folded, scale = self._folded_query(vector)
+        found = self._inner.query(folded, where, limit, **how)
+        return [Hit(hit.id, scale * hit.score, hit.payload) for hit in found]
+
+    def rank(
+        self,
+        vector: NDArray[np.float32],
+        where: Filter | None = None,
+        limit: int = 10,
+        **how: Unpack[Effort],
+    ) -> list[Match]:
+        """As `query`, without the payloads."""
+        folded, scale = self._folded_query(vector)
+        found = self._inner.rank(folded, where, limit, **how)
+        return [Match(hit.id, scale * hit.score) for hit in found]
+
+    def _folded_query(self, vector: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+        """The query (d,) for the blocks, and what its scores are multiplied with."""
         check_vector(vector, self.dim, "query")
         folded = vector.reshape(BLOCKS, self._inner.dim).sum(axis=0)  # (d,)
         length = float(np.linalg.norm(folded))
         if length == 0.0:
             raise StoreError("query: its three blocks cancel each other out; it is like no photo")
-        scale = length / (math.sqrt(BLOCKS) * float(np.linalg.norm(vector)))
-        found = self._inner.query(folded, where, limit, mode=mode, ef=ef, on_copies=on_copies)
-        return [Hit(hit.id, scale * hit.score, hit.payload) for hit in found]
+        return folded, length / (math.sqrt(BLOCKS) * float(np.linalg.norm(vector)))
 
     def count(self, where: Filter | None = None) -> int:
         """How many points a filter matches, exactly."""

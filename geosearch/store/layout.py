@@ -31,9 +31,16 @@ OVERSAMPLING = {
 }
 """Hits taken from the small copies for each one wanted; their true scores then decide.
 
-Walks compare small copies and rescore. Measured on Edge 0.9.0, 50,000 x 768, 8-bit copies: the
-graph is built in 9 s instead of 23 s, ACORN with ef 768 takes 5.5 ms instead of 9.1 ms, recall
-0.993 and 0.994. Exact searches read the vectors themselves.
+Walks and scans compare small copies and rescore. Measured on Edge 0.9.0, 50,000 x 768, 8-bit
+copies: the graph is built in 9 s instead of 23 s, ACORN with ef 768 takes 5.5 ms instead of 9.1 ms,
+recall 0.993 and 0.994. Exact searches read the vectors themselves.
+"""
+
+SCAN_UP_TO = 24_000
+"""Points that a new collection scans rather than walk over: all of them, or those that match.
+
+The engine decides by what its indexes say at most and at least matches. A circle is covered with
+cells that hold more points than it does, so this is twice what `planning.EXACT_UP_TO` asks for.
 """
 
 
@@ -41,11 +48,12 @@ graph is built in 9 s instead of 23 s, ACORN with ef 768 takes 5.5 ms instead of
 class VectorLayout:
     """What is made of vectors; `on_disk` reads those of full length from disk when they are asked.
 
-    The copies stay in memory either way.
+    The copies stay in memory either way. `scan_up_to` serves an embedded collection only.
     """
 
     quantization: Quantization = Quantization.INT8
     on_disk: bool = False
+    scan_up_to: int = SCAN_UP_TO
 
     @property
     def oversampling(self) -> float:

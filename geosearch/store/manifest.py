@@ -18,17 +18,22 @@ MANIFEST = "collection.json"
 _ABANDONED_AFTER_S = 3600.0
 
 
-def write_manifest(directory: Path, *, dim: int, identity: str) -> None:
-    """Write down the identity and length of the vectors, to survive a power cut."""
-    manifest = json.dumps({"format": 1, "identity": identity, "dim": dim}, indent=2)
+def write_manifest(directory: Path, *, dim: int, identity: str, scans_up_to: int) -> None:
+    """Write down what the vectors are and how many are surely scanned, to survive a power cut."""
+    manifest = json.dumps(
+        {"format": 1, "identity": identity, "dim": dim, "scans_up_to": scans_up_to}, indent=2
+    )
     with (directory / MANIFEST).open("w", encoding="utf-8") as file:
         file.write(manifest)
         file.flush()
         os.fsync(file.fileno())
 
 
-def check_manifest(directory: Path, *, dim: int, identity: str) -> None:
+def check_manifest(directory: Path, *, dim: int, identity: str) -> int:
     """Refuse a directory whose vectors are of another encoder or length.
+
+    Returns:
+        How many matches the engine scans rather than walk; 0 for a directory that does not say.
 
     Raises:
         IdentityMismatch: they are.
@@ -38,6 +43,7 @@ def check_manifest(directory: Path, *, dim: int, identity: str) -> None:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         found_dim, found_identity = int(manifest["dim"]), str(manifest["identity"])
+        scans_up_to = int(manifest.get("scans_up_to", 0))
     except OSError as error:
         raise os_error("read", path, error) from error
     except (ValueError, KeyError, TypeError) as error:
@@ -49,6 +55,7 @@ def check_manifest(directory: Path, *, dim: int, identity: str) -> None:
             f"{directory} holds vectors of '{found_identity}' ({found_dim} numbers each), not of "
             f"'{identity}' ({dim}); choose that encoder, or run geosearch reindex for this one"
         )
+    return scans_up_to
 
 
 def remove_abandoned(directory: Path) -> None:

@@ -1,26 +1,27 @@
 """The vector store on a Qdrant server or cluster, reached by URL.
 
-The only importer of `qdrant_client`. `ServerStore` also takes a `QdrantClient(":memory:")`, which
-has the same meaning without any index: for tests, not for use.
+With `connection.py` the only importer of `qdrant_client`. `ServerStore` also takes a
+`QdrantClient(":memory:")`, which has the same meaning without any index: for tests, not for use.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from functools import lru_cache
-from typing import Any
+from typing import Any, Unpack
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import QdrantClient, models
-from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
+from qdrant_client.http.exceptions import UnexpectedResponse
 
-from geosearch.errors import ConfigError, IdentityMismatch, StorageFull, StoreError
+from geosearch.errors import IdentityMismatch, StoreError
 from geosearch.store.base import (
+    Effort,
     Hit,
+    Match,
     PointPayload,
     SearchMode,
     VectorPoint,
@@ -29,8 +30,8 @@ from geosearch.store.base import (
     check_vector,
     ranked,
 )
+from geosearch.store.connection import translated
 from geosearch.store.filters import Filter, to_qdrant
-from geosearch.store.inventory import PREFIX, StoredCollection
 from geosearch.store.layout import INT8_QUANTILE, STANDARD, Quantization, VectorLayout
 from geosearch.store.payload import INDEXED_FIELDS, from_stored, to_stored
 
@@ -57,25 +58,6 @@ _SCHEMAS = {
     "datetime": models.PayloadSchemaType.DATETIME,
     "keyword": models.PayloadSchemaType.KEYWORD,
 }
-
-
-def connect(url: str, *, api_key: str | None = None, timeout_s: float = 30.0) -> QdrantClient:
-    """A client of the server at `url`, which has answered.
-
-    Raises:
-        ConfigError: the URL is not one, or the key would travel unencrypted to another machine.
-        StoreError: no Qdrant answers there, or it refuses the key.
-    """
-    if not url.startswith(("http://", "https://")):
-        raise ConfigError(f"{url!r} is not a Qdrant URL; write http://HOST:6333 or https://HOST")
-    with _translated(f"connect to {url}"), warnings.catch_warnings():
-        # A key over http:// within one private network is the operator's decision.
-        warnings.filterwarnings("ignore", "Api key is used with an insecure connection")
-        client = QdrantClient(
-            url=url, api_key=api_key, timeout=round(timeout_s), check_compatibility=False
-        )
-        client.get_collections()
-    return client
 
 
 class ServerStore:
@@ -149,12 +131,34 @@ class ServerStore:
         vector: NDArray[np.float32],
         where: Filter | None = None,
         limit: int = 10,
+        **how: Unpack[Effort],
+    ) -> list[Hit]:
+        """Nearest points to `vector` (dim,) float32 by cosine, best first, ties by id."""
+        found = self._found(vector, where, limit, with_payload=True, **how)
+        return ranked(Hit(_uuid(one.id), one.score, from_stored(one.payload)) for one in found)
+
+    def rank(
+        self,
+        vector: NDArray[np.float32],
+        where: Filter | None = None,
+        limit: int = 10,
+        **how: Unpack[Effort],
+    ) -> list[Match]:
+        """As `query`, without the payloads."""
+        found = self._found(vector, where, limit, with_payload=False, **how)
+        return ranked(Match(_uuid(one.id), one.score) for one in found)
+
+    def _found(
+        self,
+        vector: NDArray[np.float32],
+        where: Filter | None,
+        limit: int,
         *,
+        with_payload: bool,
         mode: SearchMode = SearchMode.HNSW,
         ef: int | None = None,
         on_copies: bool = True,
-    ) -> list[Hit]:
-        """Nearest points to `vector` (dim,) float32 by cosine, best first, ties by id."""
+    ) -> list[models.ScoredPoint]:
         check_vector(vector, self.dim, "query")
         if limit < 1:
             return []
@@ -162,22 +166,20 @@ class ServerStore:
         acorn = models.AcornSearchParams(enable=mode is SearchMode.ACORN, max_selectivity=1.0)
         params = models.SearchParams(
             hnsw_ef=ef,
-            exact=mode is SearchMode.EXACT,
+            # A server makes its segments as it likes; that it would scan them is not sure.
+            exact=mode in (SearchMode.EXACT, SearchMode.SCAN),
             acorn=acorn,
             quantization=self._rescored if on_copies else _NO_COPIES,
         )
         with self._request("search"):
-            found = self._client.query_points(
+            return self._client.query_points(
                 self.collection,
                 query=vector.tolist(),
                 query_filter=_filter(where),
                 search_params=params if self._has_indexes else None,
                 limit=limit,
-                with_payload=True,
+                with_payload=with_payload,
             ).points
-        return ranked(
-            Hit(_uuid(point.id), point.score, from_stored(point.payload)) for point in found
-        )
 
     def count(self, where: Filter | None = None) -> int:
         """How many points a filter matches, exactly."""
@@ -334,51 +336,7 @@ class ServerStore:
                 )
 
     def _request(self, action: str) -> AbstractContextManager[None]:
-        return _translated(f"{action} collection '{self.collection}'")
-
-
-def server_collections(client: QdrantClient) -> list[StoredCollection]:
-    """The collections of ours on a server, by name.
-
-    Raises:
-        StoreError: the server refuses.
-    """
-    found = []
-    with _translated("list the collections"):
-        names = [described.name for described in client.get_collections().collections]
-        for name in (name for name in names if name.startswith(PREFIX)):
-            metadata = client.get_collection(name).config.metadata or {}
-            found.append(StoredCollection(name, metadata.get("identity"), metadata.get("dim")))
-    return sorted(found, key=lambda collection: collection.name)
-
-
-def drop_server_collection(client: QdrantClient, name: str) -> None:
-    """Delete a collection; none by that name is fine.
-
-    Raises:
-        StoreError: the server refuses.
-    """
-    with _translated(f"delete collection '{name}'"):
-        client.delete_collection(name)
-
-
-@contextmanager
-def _translated(action: str) -> Iterator[None]:
-    """Turn what the client raises into errors of ours.
-
-    Raises:
-        StorageFull: the server's disk is full.
-        StoreError: anything else.
-    """
-    try:
-        yield
-    except (ApiException, OSError, RuntimeError, ValueError) as error:
-        text = str(error).strip()
-        if "No space left" in text or "os error 28" in text or "out of disk" in text.lower():
-            raise StorageFull(f"cannot {action}: the server's disk is full; free some") from error
-        raise StoreError(
-            f"cannot {action}: {text}; check that the Qdrant server is running and reachable"
-        ) from error
+        return translated(f"{action} collection '{self.collection}'")
 
 
 @lru_cache(maxsize=32)  # a search counts first and asks up to three times; a polygon takes 2 ms

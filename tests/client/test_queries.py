@@ -14,7 +14,7 @@ from geosearch.encoder.fakes import ColorGridEmbedder
 from geosearch.geo import Coordinate
 from geosearch.services import Services
 from geosearch.store import planning
-from geosearch.store.base import Hit
+from geosearch.store.base import Match
 from geosearch.store.filters import Country, Dataset, Filter
 
 
@@ -79,13 +79,13 @@ def test_a_photo_alone_is_looked_for_with_less_work_than_a_mix(
     photo = next(path for path in sorted(folder.rglob("*.jpg")))
     monkeypatch.setattr(planning, "EXACT_UP_TO", 0)  # a handful of photos is compared otherwise
     store, asked = geosearch.services.store, []
-    query = store.query
+    rank = store.rank
 
-    def watched(*arguments: Any, ef: int | None = None, **options: Any) -> list[Hit]:
+    def watched(*arguments: Any, ef: int | None = None, **options: Any) -> list[Match]:
         asked.append(ef)
-        return query(*arguments, ef=ef, **options)
+        return rank(*arguments, ef=ef, **options)
 
-    monkeypatch.setattr(store, "query", watched)
+    monkeypatch.setattr(store, "rank", watched)
     encoder = geosearch.services.index.embedder
     place = encoder.embed(photo.read_bytes())
     monkeypatch.setattr(encoder, "encode_locations", lambda _: [place], raising=False)

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from geosearch.errors import ConfigError, HomeLocked, IdentityMismatch, StorageFull, StoreError
 from geosearch.geo import Coordinate
 from geosearch.store import edge as edge_module
-from geosearch.store.base import PointPayload, SearchMode, VectorPoint, VectorStore
+from geosearch.store.base import Match, PointPayload, SearchMode, VectorPoint, VectorStore
+from geosearch.store.connection import connect
 from geosearch.store.edge import EdgeStore
 from geosearch.store.filters import Country, Dataset
-from geosearch.store.server import connect
 
 from .conftest import DIM, IDENTITY, OpenStore
 
@@ -95,6 +95,17 @@ def test_equal_scores_come_in_order_of_id(store: VectorStore) -> None:
     store.upsert(points)
     hits = store.query(vector(1.0), limit=20)
     assert [hit.id for hit in hits] == sorted(point.id for point in points)
+
+
+@pytest.mark.parametrize("mode", list(SearchMode))
+def test_ranking_finds_what_a_query_finds_without_its_payload(
+    store: VectorStore, mode: SearchMode
+) -> None:
+    store.upsert([point(1.0), point(1.0, 1.0), point(0.0, 1.0)])
+    hits = store.query(vector(1.0), limit=2, mode=mode)
+    assert store.rank(vector(1.0), limit=2, mode=mode) == [Match(hit.id, hit.score) for hit in hits]
+    assert store.rank(vector(1.0), Dataset("none"), mode=mode) == []
+    assert store.rank(vector(1.0), limit=0) == []
 
 
 @pytest.mark.parametrize("mode", list(SearchMode))
@@ -351,7 +362,7 @@ import sys, uuid
 import numpy as np
 from pathlib import Path
 from geosearch.geo import Coordinate
-from geosearch.store.base import PointPayload, VectorPoint
+from geosearch.store.base import Match, PointPayload, VectorPoint
 from geosearch.store.edge import EdgeStore
 
 store = EdgeStore(Path(sys.argv[1]), dim=8, identity="test-encoder")

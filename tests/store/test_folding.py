@@ -17,7 +17,7 @@ from geosearch.geo import Coordinate
 from geosearch.services import Services
 from geosearch.settings import Settings
 from geosearch.store import planning
-from geosearch.store.base import PointPayload, SearchMode, VectorPoint, VectorStore
+from geosearch.store.base import Match, PointPayload, SearchMode, VectorPoint, VectorStore
 from geosearch.store.edge import EdgeStore
 from geosearch.store.filters import Within
 from geosearch.store.folding import FoldedStore, folds
@@ -81,6 +81,9 @@ def test_a_folded_store_answers_as_one_that_keeps_every_block(
         np.testing.assert_allclose(
             [hit.score for hit in found], [hit.score for hit in expected], atol=1e-6
         )
+        assert folded.rank(query, where, 20, mode=SearchMode.EXACT) == [
+            Match(hit.id, hit.score) for hit in found
+        ]
         planned = planning.search(folded, query, where, 20)
         assert [hit.id for hit in planned.hits] == [hit.id for hit in expected]
         assert planned.matched == whole.count(where)

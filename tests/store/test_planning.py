@@ -1,22 +1,34 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 from uuid import UUID
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from geosearch.areas import Circle
+from geosearch.areas import BoundingBox, Circle
 from geosearch.errors import StoreError
 from geosearch.geo import Coordinate
+from geosearch.store import edge as edge_module
 from geosearch.store import planning
-from geosearch.store.base import Hit, PointPayload, SearchMode, VectorPoint, VectorStore
+from geosearch.store.base import (
+    Effort,
+    Hit,
+    Match,
+    PointPayload,
+    SearchMode,
+    VectorPoint,
+    VectorStore,
+)
 from geosearch.store.edge import EdgeStore
-from geosearch.store.filters import Country, Dataset, Filter, Not, Within
+from geosearch.store.filters import And, Country, Dataset, Filter, Not, Or, Within
+from geosearch.store.layout import Quantization, VectorLayout
+from geosearch.store.manifest import MANIFEST
 
 N, DIM, CLUSTERS = 6000, 32, 60
 
@@ -28,6 +40,7 @@ class Spy:
     inner: VectorStore
     asked: list[SearchMode] = field(default_factory=list)
     walks_return: int | None = None
+    payloads_read: int = 0
     dim: int = DIM
 
     def count(self, where: Filter | None = None) -> int:
@@ -38,14 +51,23 @@ class Spy:
         vector: NDArray[np.float32],
         where: Filter | None = None,
         limit: int = 10,
-        *,
-        mode: SearchMode = SearchMode.HNSW,
-        ef: int | None = None,
-        on_copies: bool = True,
+        **how: Unpack[Effort],
     ) -> list[Hit]:
+        mode = how.get("mode", SearchMode.HNSW)
         self.asked.append(mode)
-        hits = self.inner.query(vector, where, limit, mode=mode, ef=ef, on_copies=on_copies)
+        hits = self.inner.query(vector, where, limit, **how)
+        self.payloads_read += len(hits)
         return hits if mode is SearchMode.EXACT else hits[: self.walks_return]
+
+    def rank(
+        self,
+        vector: NDArray[np.float32],
+        where: Filter | None = None,
+        limit: int = 10,
+        **how: Unpack[Effort],
+    ) -> list[Match]:
+        self.asked.append(how.get("mode", SearchMode.HNSW))
+        return self.inner.rank(vector, where, limit, **how)
 
 
 @dataclass(frozen=True)
@@ -67,7 +89,12 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collection]
         PointPayload(Coordinate(*homes[cluster]), country=("SE", "NO")[cluster % 2])
         for cluster in clusters
     ]
-    store = EdgeStore(tmp_path_factory.mktemp("planning") / "vectors", dim=DIM, identity="test")
+    store = EdgeStore(
+        tmp_path_factory.mktemp("planning") / "vectors",
+        dim=DIM,
+        identity="test",
+        layout=VectorLayout(scan_up_to=100),  # else all 6,000 would be scanned
+    )
     store.upsert([VectorPoint(UUID(int=n), vectors[n], payloads[n]) for n in range(N)])
     store.optimize()
     yield Collection(store, vectors, payloads)
@@ -136,7 +163,7 @@ def test_where_much_matches_a_walk_of_all_points_is_tried_before_comparing(
     spy.asked.clear()
     planning.search(spy, norwegian(collection), Country("SE"), 10)  # type: ignore[arg-type]
     planning.search(spy, norwegian(collection), Country("SE"), 100)  # type: ignore[arg-type]
-    assert spy.asked == [SearchMode.HNSW, SearchMode.EXACT, SearchMode.EXACT]
+    assert spy.asked == [SearchMode.HNSW, SearchMode.SCAN, SearchMode.SCAN]
 
 
 @pytest.mark.usefixtures("walks")
@@ -222,26 +249,92 @@ def test_an_unusable_vector_is_refused(collection: Collection) -> None:
 
 
 @pytest.mark.parametrize(
-    ("matched", "is_filtered", "limit", "mode"),
+    ("matched", "where", "limit", "mode"),
     [
-        (0, True, 10, SearchMode.EXACT),
-        (planning.EXACT_UP_TO, True, 10, SearchMode.EXACT),
-        (planning.EXACT_UP_TO, False, 10, SearchMode.EXACT),
-        (planning.EXACT_UP_TO + 1, True, 10, SearchMode.ACORN),
-        (planning.EXACT_UP_TO + 1, False, 10, SearchMode.HNSW),
-        (planning.EXACT_UP_TO * 5, True, planning.EXACT_UP_TO, SearchMode.EXACT),
+        (0, Country("SE"), 10, SearchMode.EXACT),
+        (10 * planning.SCAN_FROM - 1, Country("SE"), 10, SearchMode.EXACT),
+        (10 * planning.SCAN_FROM, Country("SE"), 10, SearchMode.SCAN),
+        (10 * planning.SCAN_FROM, Country("SE"), 100, SearchMode.EXACT),
+        (planning.EXACT_UP_TO, Country("SE"), 10, SearchMode.SCAN),
+        (planning.EXACT_UP_TO, None, 10, SearchMode.SCAN),
+        (planning.EXACT_UP_TO + 1, Country("SE"), 10, SearchMode.ACORN),
+        (planning.EXACT_UP_TO + 1, None, 10, SearchMode.HNSW),
+        (planning.EXACT_UP_TO * 5, Country("SE"), planning.EXACT_UP_TO, SearchMode.EXACT),
     ],
 )
 def test_the_plan_follows_the_number_of_matches(
-    matched: int, is_filtered: bool, limit: int, mode: SearchMode
+    matched: int, where: Filter | None, limit: int, mode: SearchMode
 ) -> None:
-    assert planning.choose(matched, is_filtered=is_filtered, limit=limit)[0] is mode
+    assert planning.choose(matched, where, limit=limit)[0] is mode
 
 
-@pytest.mark.parametrize("is_filtered", [True, False])
-def test_a_walk_keeps_more_in_sight_than_it_returns(is_filtered: bool) -> None:
+def test_a_query_unlike_anything_stored_is_compared_with_the_vectors_of_few_matches() -> None:
+    assert planning.choose(1000, None, limit=10, on_copies=False) == (SearchMode.EXACT, None)
+
+
+LUND = Coordinate(55.7, 13.2)
+
+
+@pytest.mark.parametrize(
+    ("where", "is_scannable"),
+    [
+        (None, True),
+        (Dataset("a"), True),
+        (Within(Circle(LUND, 3000.0)), True),
+        (Within(Circle(Coordinate(0.0, 180.0), 9000.0)), True),
+        (And((Within(Circle(LUND, 3000.0)), Not(Country("SE")))), True),
+        (Within(Circle(LUND, 4000.0)), False),  # holds the north pole
+        (Within(Circle(Coordinate(-89.0, 0.0), 200.0)), False),
+        (Within(BoundingBox(10.0, 50.0, 20.0, 60.0)), False),
+        (Or((Country("SE"), Within(BoundingBox(10.0, 50.0, 20.0, 60.0)))), False),
+        (Not(Within(Circle(LUND, 4000.0))), False),
+    ],
+)
+def test_only_what_the_engine_does_not_take_for_much_is_scanned(
+    where: Filter | None, is_scannable: bool
+) -> None:
+    assert planning.is_scannable(where) is is_scannable
+
+
+def test_the_engine_scans_what_few_points_match_however_many_there_are(
+    collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge_module, "SCAN_UP_TO", N // 2)
+    # Without copies nothing but a walk can lose a hit.
+    layout = VectorLayout(Quantization.NONE, scan_up_to=N // 2)
+    store = EdgeStore(tmp_path / "vectors", dim=DIM, identity="test", layout=layout)
+    rng = np.random.default_rng(1)
+    payloads = [
+        PointPayload(Coordinate(lat, lon))
+        for lat, lon in rng.uniform([-60, -180], [60, 180], (N, 2)).tolist()
+    ]
+    store.upsert([VectorPoint(UUID(int=n), collection.vectors[n], payloads[n]) for n in range(N)])
+    store.optimize()
+    for n in range(0, N, 100):
+        where = Within(Circle(payloads[n].coordinate, 3300.0))
+        if not planning.is_scannable(where):
+            continue
+        assert 200 < store.count(where) < N // 4
+        query = collection.vectors[(7 * n) % N]
+        truth = store.rank(query, where, mode=SearchMode.EXACT)
+        assert store.rank(query, where, mode=SearchMode.SCAN, ef=10) == truth
+    store.close()
+
+
+def test_ranking_plans_as_searching_does_and_reads_no_payload(collection: Collection) -> None:
+    spy = Spy(collection.store)
+    for where in (None, Within(Circle(collection.payloads[0].coordinate, 1.0))):
+        hits = planning.search(collection.store, collection.vectors[0], where)
+        ranked = planning.rank(spy, collection.vectors[0], where)  # type: ignore[arg-type]
+        assert (ranked.matched, ranked.plan) == (hits.matched, hits.plan)
+        assert ranked.hits == tuple(Match(hit.id, hit.score) for hit in hits.hits)
+    assert spy.payloads_read == 0
+
+
+@pytest.mark.parametrize("where", [Country("SE"), None])
+def test_a_walk_keeps_more_in_sight_than_it_returns(where: Filter | None) -> None:
     for limit in (1, 100, 1000, 3000):
-        mode, ef = planning.choose(10**7, is_filtered=is_filtered, limit=limit)
+        mode, ef = planning.choose(10**7, where, limit=limit)
         assert mode is not SearchMode.EXACT
         assert ef is not None
         assert ef >= 2 * limit
@@ -267,26 +360,53 @@ def test_a_walk_to_examples_keeps_as_many_in_sight_as_it_is_told_and_never_too_f
     assert [len(one.hits) for one in found] == [5, 50]
 
 
-def test_a_query_unlike_anything_stored_is_compared_with_the_vectors_and_not_with_copies(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Features that are never negative, and the negative of one: copies hold no such value."""
-    monkeypatch.setattr(planning, "EXACT_UP_TO", 100)
+N_POSITIVE = 3000
+
+
+@pytest.fixture
+def positive(tmp_path: Path) -> EdgeStore:
+    """Features that are never negative: their copies hold no negative value."""
     rng = np.random.default_rng(0)
-    dim = 1024  # the engine makes copies of 10 MB and more
-    vectors = np.abs(rng.normal(size=(3000, dim))).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    store = EdgeStore(tmp_path / "vectors", dim=dim, identity="test")
+    vectors = np.abs(rng.normal(size=(N_POSITIVE, 1024))).astype(np.float32)  # copies from 10 MB on
+    store = EdgeStore(tmp_path / "vectors", dim=1024, identity="test")
     store.upsert(
         [VectorPoint(UUID(int=n), v, PointPayload(Coordinate(0, 0))) for n, v in enumerate(vectors)]
     )
     store.optimize()
-    shares = {True: 0.0, False: 0.0}
+    return store
+
+
+def negative_recall(store: EdgeStore, *, on_copies: bool) -> float:
+    """Recall@10 of negatives, which copies compare wrongly."""
+    ids = [UUID(int=n) for n in range(N_POSITIVE)]
+    stored = store.vectors(ids)
+    vectors = np.stack([stored[one] for one in ids])
+    found = 0
     for query in -vectors[:20]:
         truth = set(np.argsort(-(vectors @ query))[:10].tolist())
-        for on_copies in shares:
-            found = planning.search(store, query, None, 10, on_copies=on_copies).hits
-            shares[on_copies] += len({hit.id.int for hit in found} & truth) / 200
+        hits = planning.search(store, query, None, 10, on_copies=on_copies).hits
+        found += len({hit.id.int for hit in hits} & truth)
+    return found / 200
+
+
+def test_a_query_unlike_anything_stored_is_compared_with_the_vectors_and_not_with_copies(
+    positive: EdgeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for up_to in (planning.EXACT_UP_TO, 100):  # scanned, and walked where there are many more
+        monkeypatch.setattr(planning, "EXACT_UP_TO", up_to)
+        assert negative_recall(positive, on_copies=False) > 0.8
+        assert negative_recall(positive, on_copies=True) < 0.5
+    positive.close()
+
+
+def test_a_directory_that_does_not_say_that_it_scans_is_compared_exactly(
+    positive: EdgeStore,
+) -> None:
+    positive.close()
+    path = positive.directory / MANIFEST
+    manifest = json.loads(path.read_text())
+    del manifest["scans_up_to"]
+    path.write_text(json.dumps(manifest))
+    store = EdgeStore(positive.directory, dim=1024, identity="test")
+    assert negative_recall(store, on_copies=True) == 1.0
     store.close()
-    assert shares[False] > 0.8
-    assert shares[True] < 0.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Event
 
-from geosearch.store.base import Hit, VectorStore
+from geosearch.store.base import Hit, Match, VectorStore
 
 
 class BlockedStore:
@@ -19,6 +19,14 @@ class BlockedStore:
 
     def query(self, *arguments: object, **options: object) -> list[Hit]:
         """As that of the store, once `may_answer` is set."""
+        self._wait()
+        return self._store.query(*arguments, **options)  # type: ignore[arg-type]
+
+    def rank(self, *arguments: object, **options: object) -> list[Match]:
+        """As that of the store, once `may_answer` is set."""
+        self._wait()
+        return self._store.rank(*arguments, **options)  # type: ignore[arg-type]
+
+    def _wait(self) -> None:
         self.is_asked.set()
         assert self.may_answer.wait(60.0)
-        return self._store.query(*arguments, **options)  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from qdrant_client.http import models
 
 # The one translation from REST filters to the engine that there is.
-from geosearch.store.edge import _clause
+from geosearch.store.edge_filters import edge_clause
 
 _KINDS = {
     "geo": edge.PayloadSchemaType.Geo,
@@ -274,7 +274,7 @@ class Collection:
             unindexed = _keys(clause) - set(self._shard.info().payload_schema)
             if unindexed:
                 raise Refused(400, f"Bad request: Index required but not found for {unindexed}")
-        return _clause(clause)
+        return edge_clause(clause)
 
 
 def _keys(clause: dict[str, Any]) -> set[str]:

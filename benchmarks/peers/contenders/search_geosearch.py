@@ -1,4 +1,4 @@
-"""GeoSearch's index: `planning.search` as every command calls it, or a plain filtered walk."""
+"""GeoSearch's index: `planning.rank` as every search calls it, or a plain filtered walk."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ def build(request: Request, inputs: Path, directory: Path) -> Answer:
 
 def searched(store: EdgeStore, queries: np.ndarray, k: int, ef: int | None) -> dict[str, Any]:
     """Ids and milliseconds, planned when `ef` is None, or by a plain walk of that effort."""
-    planning.search(store, queries[0], limit=k, free_ef=planning.PHOTO_EF)
+    planning.rank(store, queries[0], limit=k, free_ef=planning.PHOTO_EF)
     ids, clock = [], Clock()
     for query in queries:
         with clock.running():
             if ef is None:
-                hits = list(planning.search(store, query, limit=k, free_ef=planning.PHOTO_EF).hits)
+                hits = list(planning.rank(store, query, limit=k, free_ef=planning.PHOTO_EF).hits)
             else:
-                hits = store.query(query, None, k, ef=ef)
+                hits = store.rank(query, None, k, ef=ef)
         ids.append([hit.id.int for hit in hits])
     return {"found": ids, "ms": clock.milliseconds, "cpu_ms": clock.cpu_ms}
 
@@ -92,14 +92,14 @@ def filtered(request: Request, inputs: Path, store: EdgeStore, queries: np.ndarr
     for size in circles:
         areas = [Within(Circle(Coordinate(lat, lon), km)) for lat, lon, km in size.tolist()]
         for query, area in list(zip(queries, areas, strict=True))[:3]:
-            store.query(query, area, k)
+            store.rank(query, area, k)
         ids, clock = [], Clock()
         for query, area in zip(queries, areas, strict=True):
             with clock.running():
                 if request["plan"] == "planned":
-                    hits = list(planning.search(store, query, area, k).hits)
+                    hits = list(planning.rank(store, query, area, k).hits)
                 else:
-                    hits = store.query(query, area, k)
+                    hits = store.rank(query, area, k)
             ids.append(padded([hit.id.int for hit in hits], k))
         rows.append({"found": ids, "ms": clock.milliseconds, "cpu_ms": clock.cpu_ms})
     return {"rows": rows}
