@@ -85,13 +85,12 @@ follow looks, 0.9995 where they do. Longer lists need a wider walk, which is no 
 UNFILTERED_EF = 512
 """Points in sight of a search without a filter; for queries unlike anything stored, too."""
 
-PHOTO_EF = 128
+PHOTO_EF = 96
 """Points in sight of a search by a photo and nothing else, which is like what is stored.
 
-Recall@10 at 64, 128, 256 and 512 is 0.994, 0.999, 0.9997 and 0.9998 for real photos (11,034
-features of `lite`, 1,000 of them asked of the others, three seeds), in 0.38, 0.47, 0.60 and 0.81
-ms. At 64 the very nearest is lost to 2 to 7 of 1,000, at 128 to 2 at most
-(`benchmarks/search_effort.py`).
+Recall@10 at 64, 96, 128, 256 and 512 is 0.995, 0.998, 0.9986, 0.9996 and 0.9998 for real photos
+(11,034 features of `lite`, 1,000 of them asked of the others, three seeds). The very nearest is
+lost to 1 to 5 of 1,000 at 64, and at 96 as at 128 to 0, 1 and 2 (`benchmarks/search_effort.py`).
 """
 
 
