@@ -45,8 +45,8 @@ SCALES = {
     "again": 0.2,
     "locate": 0.2,
     "search": 1.0,
-    "filtered": 0.25,
-    "memory": 0.2,
+    "filtered": 1.0,
+    "memory": 0.3,
     "register": 1.0,
     "relabel": 1.0,
     "delete": 1.0,
@@ -55,7 +55,7 @@ SCALES = {
     "streets": 1.0,
     "drawn": 1.0,
 }
-"""Of each row unless `--scale` is given: all of them in about 1.5 hours on two cores, no GPU."""
+"""Of each row unless `--scale` is given: all of them in about two hours on two cores, no GPU."""
 
 
 def main() -> int:

@@ -33,7 +33,8 @@ def memory(contest: Contest) -> dict[str, Any]:
     Files that are mapped count as far as they were read. The slope between the sizes leaves out
     what a process needs anyway. faiss flat keeps every number: 4 bytes each.
     """
-    large = contest.size(200_000, least=30_000)  # smaller ones are searched without the graph
+    # Up to 24,000 all are compared, which reads every page; both sizes are above.
+    large = contest.size(200_000, least=60_000)
     sizes = (large // 2, large)
     dim = 3 * BLOCK_DIM
     flat_gb = 4.0 * dim * FULL / 1e9
