@@ -28,7 +28,7 @@ class Collections:
         """Every collection of ours, whichever encoder it belongs to."""
         if self._settings.qdrant_url is None:
             return local_collections(self._root())
-        from geosearch.store.connection import connect, server_collections
+        from geosearch.store.server.connection import connect, server_collections
 
         client = connect(self._settings.qdrant_url, api_key=self._key)
         try:
@@ -72,7 +72,7 @@ class Collections:
         if self._settings.qdrant_url is None:
             drop_local_collection(self._root(), name)
             return
-        from geosearch.store.connection import connect, drop_server_collection
+        from geosearch.store.server.connection import connect, drop_server_collection
 
         client = connect(self._settings.qdrant_url, api_key=self._key)
         try:
@@ -87,8 +87,8 @@ class Collections:
             from geosearch.store.edge import EdgeStore
 
             return EdgeStore(self._root() / name, dim=dim, identity=identity, layout=layout)
-        from geosearch.store.connection import connect
         from geosearch.store.server import ServerStore
+        from geosearch.store.server.connection import connect
 
         client = connect(settings.qdrant_url, api_key=self._key)
         return ServerStore(client, name, dim=dim, identity=identity, layout=layout)

@@ -1,6 +1,6 @@
 """The port of the vector store: points, hits, and what every store must do.
 
-The adapters are `edge.py` and `server.py`; filters are in `filters.py`; choosing how to search is
+The adapters are `edge/` and `server/`; filters are in `filters.py`; choosing how to search is
 in `planning.py`. Coordinates are flipped to lon, lat only behind this port.
 """
 
@@ -118,7 +118,7 @@ class VectorStore(Protocol):
         limit: int = 10,
         **how: Unpack[Effort],
     ) -> list[Match]:
-        """As `query`, without the payloads, which take a fifth of its time."""
+        """As `query`, without the payloads."""
 
     def count(self, where: Filter | None = None) -> int:
         """How many points a filter matches, exactly."""

@@ -1,7 +1,7 @@
 """Counting what lies in a circle without the engine: the coordinates of all points, in memory.
 
 Unit vectors and how they stay in step with a store that is written while they are read. No engine
-is known here; `edge.py` says how coordinates are read and tells of every write.
+is known here; `edge/` says how coordinates are read and tells of every write.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The small file that says whose vectors a directory holds, and care for that directory.
 
-Nothing here knows the engine that keeps the vectors; that is `edge.py`.
+Nothing here knows the engine that keeps the vectors; that is `edge/`.
 """
 
 from __future__ import annotations

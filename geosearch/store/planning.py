@@ -49,7 +49,7 @@ EXACT_UP_TO = 12_000
 
 Both grow with the length of the vectors, so it serves longer ones too. Where copies are compared
 first (`SearchMode.SCAN`), a search among 10,034 features of `lite` takes 0.6 ms instead of 1.7,
-recall@10 0.9995 and 0.9997 (`benchmarks/search_effort.py`); 200 hits 2.2 ms instead of 3.1.
+recall@10 0.9995 and 0.9997 (`benchmarks/search_effort.py`).
 """
 
 SCAN_FROM = 5
@@ -228,9 +228,9 @@ def is_scannable(where: Filter | None) -> bool:
     """Whether the engine will scan what a filter matches rather than walk, where that is little.
 
     It guesses by cells that cover an area. Those of a circle that reaches a pole are all there are
-    (of 53 such circles that held a tenth of 50,000 points, it walked in 52; in none of 147 others),
-    and those of polygons and boxes, which are not tested point by point as circles are, may hold
-    far more than the area.
+    (tried by hand: of 53 such circles that held a tenth of 50,000 points, it walked in 52; in none
+    of 147 others), and those of polygons and boxes, which are not tested point by point as circles
+    are, may hold far more than the area.
     """
     match where:
         case Within(Circle(center, radius_km)):

@@ -23,8 +23,8 @@ from geosearch.places import Gazetteer
 from geosearch.records import IndexState, photo_id
 from geosearch.services import Services
 from geosearch.settings import Settings
-from geosearch.store.connection import connect
 from geosearch.store.server import ALIAS
+from geosearch.store.server.connection import connect
 
 MakeJpeg = Callable[..., bytes]
 

@@ -10,9 +10,9 @@ from qdrant_client import QdrantClient
 from support.qdrant_server import QdrantServer
 
 from geosearch.store.base import VectorStore
-from geosearch.store.connection import connect
 from geosearch.store.edge import EdgeStore
 from geosearch.store.server import ServerStore
+from geosearch.store.server.connection import connect
 
 DIM = 8
 IDENTITY = "test-encoder"

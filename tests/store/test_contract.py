@@ -20,9 +20,9 @@ from geosearch.errors import ConfigError, HomeLocked, IdentityMismatch, StorageF
 from geosearch.geo import Coordinate
 from geosearch.store import edge as edge_module
 from geosearch.store.base import Match, PointPayload, SearchMode, VectorPoint, VectorStore
-from geosearch.store.connection import connect
 from geosearch.store.edge import EdgeStore
 from geosearch.store.filters import Country, Dataset
+from geosearch.store.server.connection import connect
 
 from .conftest import DIM, IDENTITY, OpenStore
 

@@ -361,7 +361,7 @@ def test_a_search_puts_its_filter_into_the_engine_s_words_once(
         put.append(where)
         return to_qdrant(where)
 
-    for module in ("edge_filters", "server"):
+    for module in ("edge.filters", "server"):
         monkeypatch.setattr(f"geosearch.store.{module}.to_qdrant", counted)
     where = And((Within(Circle(Coordinate(12.25, 34.5), 3000.0)), Not(Country("SE"))))
     planned = search(store, np.ones(4, np.float32), where, 5)

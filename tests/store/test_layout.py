@@ -14,11 +14,11 @@ from geosearch.geo import Coordinate
 from geosearch.services import Services
 from geosearch.settings import Settings
 from geosearch.store.base import PointPayload, VectorPoint, VectorStore
-from geosearch.store.connection import connect
 from geosearch.store.edge import EdgeStore, _config
 from geosearch.store.inventory import StoredCollection
 from geosearch.store.layout import STANDARD, Quantization, VectorLayout
 from geosearch.store.server import ServerStore
+from geosearch.store.server.connection import connect
 
 DIM = 64
 COUNT = 400

@@ -14,8 +14,8 @@ from support.qdrant_server import QdrantServer
 from geosearch.errors import StoreError
 from geosearch.geo import Coordinate
 from geosearch.store.base import PointPayload, VectorPoint
-from geosearch.store.connection import connect
 from geosearch.store.server import ServerStore
+from geosearch.store.server.connection import connect
 
 from .conftest import DIM, IDENTITY
 

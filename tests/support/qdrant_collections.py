@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from qdrant_client.http import models
 
 # The one translation from REST filters to the engine that there is.
-from geosearch.store.edge_filters import edge_clause
+from geosearch.store.edge.filters import edge_clause
 
 _KINDS = {
     "geo": edge.PayloadSchemaType.Geo,

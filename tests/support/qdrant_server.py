@@ -1,7 +1,7 @@
 """The part of Qdrant's REST API that the package uses, over HTTP, with Qdrant Edge behind it.
 
 No server binary of Qdrant comes from a package index. This one lets `QdrantClient(url=…)` and
-`store/server.py` run unchanged in tests, many processes against one. `QdrantServer` starts it as a
+`store/server/` run unchanged in tests, many processes against one. `QdrantServer` starts it as a
 process; it binds to port 0 and announces what it got. It ends when its standard input does, so it
 never outlives the test.
 """

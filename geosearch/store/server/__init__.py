@@ -1,6 +1,6 @@
 """The vector store on a Qdrant server or cluster, reached by URL.
 
-With `connection.py` the only importer of `qdrant_client`. `ServerStore` also takes a
+This package is the only importer of `qdrant_client`. `ServerStore` also takes a
 `QdrantClient(":memory:")`, which has the same meaning without any index: for tests, not for use.
 """
 
@@ -30,10 +30,10 @@ from geosearch.store.base import (
     check_vector,
     ranked,
 )
-from geosearch.store.connection import translated
 from geosearch.store.filters import Filter, to_qdrant
 from geosearch.store.layout import INT8_QUANTILE, STANDARD, Quantization, VectorLayout
 from geosearch.store.payload import INDEXED_FIELDS, from_stored, to_stored
+from geosearch.store.server.connection import translated
 
 _INT8 = models.ScalarQuantizationConfig(
     type=models.ScalarType.INT8, quantile=INT8_QUANTILE, always_ram=True

@@ -1,8 +1,8 @@
 """The embedded vector store: Qdrant's engine in this process, on one directory.
 
-With `edge_filters.py` the only importer of `qdrant_edge`. Directory: `collection.json` (identity,
-dim, how many are scanned) beside `shard/`. One process opens a directory at a time; the engine
-keeps a lock on its write-ahead log.
+This package is the only importer of `qdrant_edge`. Directory: `collection.json` (identity, dim, how
+many are scanned) beside `shard/`. One process opens a directory at a time; the engine keeps a lock
+on its write-ahead log.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from geosearch.store.base import (
     ranked,
 )
 from geosearch.store.coordinates import CircleCounts
-from geosearch.store.edge_filters import edge_filter
+from geosearch.store.edge.filters import edge_filter
 from geosearch.store.failures import translated
 from geosearch.store.filters import Filter, Within
 from geosearch.store.layout import (
@@ -113,7 +113,8 @@ class EdgeStore:
         )
         if not (self.directory / MANIFEST).exists():
             _create(self.directory, dim=dim, identity=identity, layout=layout)
-        self._scans_up_to = check_manifest(self.directory, dim=dim, identity=identity)
+        scans_up_to = check_manifest(self.directory, dim=dim, identity=identity)
+        self._scans = scans_up_to >= SCAN_UP_TO
         self._require_room("open", 0)
         with translated("open", self.directory):
             self._shard = edge.EdgeShard.load(str(self.directory / _SHARD))
@@ -264,16 +265,17 @@ class EdgeStore:
         check_vector(vector, self.dim, "query")
         if limit < 1:
             return []
-        scans = mode is SearchMode.SCAN and self._scans_up_to >= SCAN_UP_TO
+        if mode is SearchMode.SCAN and not self._scans:
+            mode = SearchMode.EXACT
         request = edge.QueryRequest(
             limit=limit,
             query=edge.Query.Nearest(vector.tolist()),
             filter=edge_filter(where),
             params=edge.SearchParams(
                 hnsw_ef=ef,
-                exact=mode is SearchMode.EXACT or (mode is SearchMode.SCAN and not scans),
+                exact=mode is SearchMode.EXACT,
                 # Should the engine walk after all where it was to scan, it loses least so.
-                acorn=_ACORN if mode is SearchMode.ACORN or scans else None,
+                acorn=_ACORN if mode in (SearchMode.ACORN, SearchMode.SCAN) else None,
                 quantization=self._rescored if on_copies else _NO_COPIES,
             ),
             with_payload=with_payload,
